@@ -1,8 +1,8 @@
 """The noise schedule of a model, and what it makes of clean latents, noise and predictions.
 
 Everything is computed from the schedule that the model was really trained on, after the rescaling to zero
-terminal SNR where its config asks for it (Lin et al. 2023, "Common diffusion noise schedules and sample steps are
-flawed"). With a_t the cumulative product of the alphas, x the clean latents and e unit Gaussian noise:
+terminal SNR where its config asks for it (Lin et al. 2023, "Common diffusion noise schedules and sample steps
+are flawed"). With a_t the cumulative product of the alphas, x the clean latents and e unit Gaussian noise:
 
     x_t  = sqrt(a_t) x + sqrt(1 - a_t) e          noisy latents
     v_t  = sqrt(a_t) e - sqrt(1 - a_t) x          velocity (Salimans & Ho 2022)
@@ -41,8 +41,8 @@ class NoiseSchedule:
         """Build the schedule from a diffusers scheduler config.
 
         Raises:
-            ModelFileError: the prediction type is not known, or it is epsilon under zero terminal SNR, where a
-                prediction of the noise says nothing about the picture.
+            ModelFileError: the prediction type is not known, or it is epsilon under zero terminal SNR, where
+                a prediction of the noise says nothing about the picture.
         """
         prediction = config.get("prediction_type", "epsilon")
         if prediction not in ("epsilon", "v_prediction"):

@@ -1,0 +1,110 @@
+"""A generation request: everything that decides the pixels, beside the weights and the versions."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from charaforge.config.model import StrictModel
+from charaforge.config.settings import default_model
+from charaforge.errors import UnknownNameError
+from charaforge.requests.samplers import DEFAULT_SAMPLER, find_sampler
+
+MAX_SIDE = 2048
+SIDE_STEP = 8
+MAX_SEED = 2**32 - 1
+MAX_COUNT = 64
+MAX_LORAS = 8
+MAX_PROMPT = 8192
+
+Prompt = Annotated[str, Field(max_length=MAX_PROMPT)]
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
+LoraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}(@\d{1,9})?$")]
+
+
+class LoraUse(StrictModel):
+    """One LoRA and how strongly it acts."""
+
+    name: LoraName = Field(description="registry name; a checkpoint is <id>@<step>")
+    weight: float = Field(1.0, ge=-4.0, le=4.0, description="1 = as trained, 0 = not at all")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `NAME` or `NAME:WEIGHT`.
+
+        Raises:
+            ValueError: the weight is not a number, or out of range.
+        """
+        name, colon, weight = text.rpartition(":")
+        return cls.model_validate({"name": name, "weight": weight} if colon else {"name": weight})
+
+
+class GenerationRequest(StrictModel):
+    """Pictures of one prompt."""
+
+    prompt: Prompt = Field(description="what to show")
+    negative: Prompt = Field("", description="what not to show")
+    model: ModelName = Field(default_factory=default_model, description="registry name of the base model")
+    width: int = Field(512, ge=64, le=MAX_SIDE, multiple_of=SIDE_STEP, description="pixels")
+    height: int = Field(512, ge=64, le=MAX_SIDE, multiple_of=SIDE_STEP, description="pixels")
+    steps: int = Field(20, ge=1, le=150, description="denoising steps")
+    seed: int = Field(-1, ge=-1, le=MAX_SEED, description="of the first picture; -1 = random, recorded")
+    scheduler: str = Field(DEFAULT_SAMPLER, description="sampler, by our name, A1111's or diffusers'")
+    guidance: float = Field(5.0, gt=0.0, le=30.0, description="scale of classifier-free guidance; 1 = off")
+    loras: tuple[LoraUse, ...] = Field((), max_length=MAX_LORAS, description="LoRAs, all at once")
+    count: int = Field(
+        1, ge=1, le=MAX_COUNT, description="pictures; the seed grows by 1 from one to the next"
+    )
+
+    @field_validator("scheduler")
+    @classmethod
+    def _known_sampler(cls, name: str) -> str:
+        try:
+            return find_sampler(name).name
+        except UnknownNameError as error:
+            raise ValueError(f"{error.message}; {error.hint}") from None
+
+    @field_validator("prompt", "negative")
+    @classmethod
+    def _no_nul(cls, text: str) -> str:
+        if "\0" in text:
+            raise ValueError("a prompt cannot hold the character NUL")
+        return text
+
+    @field_validator("loras")
+    @classmethod
+    def _each_lora_once(cls, loras: tuple[LoraUse, ...]) -> tuple[LoraUse, ...]:
+        names = [lora.name for lora in loras]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"the same LoRA more than once: {', '.join(twice)}")
+        return loras
+
+    @model_validator(mode="after")
+    def _seeds_end_in_range(self) -> Self:
+        if self.seed + self.count - 1 > MAX_SEED:
+            raise ValueError(f"seed + count - 1 goes beyond {MAX_SEED}")
+        return self
+
+    def seeded(self) -> Self:
+        """Return the request with a drawn seed where it was -1; with the same seed otherwise."""
+        if self.seed >= 0:
+            return self
+        return self.model_copy(update={"seed": secrets.randbelow(MAX_SEED + 2 - self.count)})
+
+    def singles(self) -> list[Self]:
+        """Return one request per picture: count 1, and the seed of that picture.
+
+        Raises:
+            ValueError: the seed has not been drawn yet.
+        """
+        if self.seed < 0:
+            raise ValueError("draw the seed first, with seeded()")
+        steps = range(self.count)
+        return [self.model_copy(update={"seed": self.seed + step, "count": 1}) for step in steps]
+
+    def plain(self) -> dict[str, Any]:
+        """Return the request as JSON values, keys in the order of the fields."""
+        return self.model_dump(mode="json")
