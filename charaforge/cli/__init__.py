@@ -1,0 +1,1 @@
+"""The command line: argv → configuration → one call into the library."""

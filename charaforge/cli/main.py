@@ -1,0 +1,125 @@
+"""The one skeleton behind all verbs: find the verb, parse its options, run it, tell errors.
+
+A verb is a module of `charaforge.cli.verbs`; only the one that was asked for is imported. Its `run` returns
+an exit code: 0 pass, 1 fault, 2 usage, 3 not measurable, 4 measured and failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Protocol, cast
+
+from charaforge import __version__, logs
+from charaforge.errors import CharaForgeError, ExitCode, UsageError, suggestion
+
+VERBS: Mapping[str, str] = {
+    "demo": "the whole road on a new character: draw, train, render, score, report",
+    "generate": "render pictures from a prompt",
+    "train": "train a LoRA on pictures of one character",
+    "eval": "measure how much generated pictures look like the character",
+    "models": "list the models that are there",
+    "mini": "draw pictures of the embedded mini world; train the models embedded with it",
+}
+INTERRUPTED = 130  # what a shell reports for a process stopped by Ctrl-C
+
+
+class Verb(Protocol):
+    """What a module of `charaforge.cli.verbs` provides."""
+
+    NAME: str
+    HELP: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of the verb."""
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do the work; return the exit code."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the arguments without the program's name; those of the process by default.
+
+    Returns:
+        The exit code. Errors are told on stderr, answers go to stdout.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(words)
+    except CharaForgeError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    except ModuleNotFoundError as error:
+        if (error.name or "charaforge").startswith("charaforge"):
+            raise
+        sys.stderr.write(f"error: the package {error.name!r} is missing; run:  pip install -e '.[all]'\n")
+        return ExitCode.USAGE
+    except KeyboardInterrupt:
+        sys.stderr.write("\nstopped\n")
+        return INTERRUPTED
+
+
+def _run(words: list[str]) -> int:
+    name = next((word for word in words if not word.startswith("-")), None)
+    if name is not None and name not in VERBS:
+        raise UsageError(f"unknown command {name!r}", suggestion(name, list(VERBS)))
+    parser, verb, verb_parser = _build(name)
+    args, unknown = parser.parse_known_args(words)
+    if verb is None or verb_parser is None:
+        parser.print_help()
+        return ExitCode.USAGE
+    if unknown:
+        raise _unknown_option(unknown[0], verb_parser)
+    logs.configure(logging.DEBUG if args.verbose else logging.INFO)
+    return verb.run(args)
+
+
+def _build(
+    name: str | None,
+) -> tuple[argparse.ArgumentParser, Verb | None, argparse.ArgumentParser | None]:
+    """Build the parser; only the verb called `name` is imported and gets its options."""
+    parser = argparse.ArgumentParser(
+        prog="charaforge", description="Pictures of a character in, a proven LoRA out.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"charaforge {__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="also show debug lines")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
+    verb = verb_parser = None
+    for verb_name, text in VERBS.items():
+        sub = subparsers.add_parser(verb_name, help=text, description=text, allow_abbrev=False)
+        if verb_name == name:
+            verb, verb_parser = load_verb(verb_name), sub
+            verb.add_arguments(sub)
+    return parser, verb, verb_parser
+
+
+def load_verb(name: str) -> Verb:
+    """Import the module of a verb."""
+    return cast(Verb, importlib.import_module(f"charaforge.cli.verbs.{name}"))
+
+
+def _unknown_option(option: str, parser: argparse.ArgumentParser) -> UsageError:
+    word = option.split("=")[0]
+    hint = suggestion(word, sorted(_options(parser)))
+    return UsageError(f"{parser.prog}: unknown argument {word!r}", hint)
+
+
+def _options(parser: argparse.ArgumentParser) -> set[str]:
+    """Return the long options of a parser and of its sub-commands."""
+    found: set[str] = set()
+    for action in parser._actions:  # argparse offers no public way to list them
+        found.update(option for option in action.option_strings if option.startswith("--"))
+        if isinstance(action, argparse._SubParsersAction):
+            for sub in action.choices.values():
+                found |= _options(sub)
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

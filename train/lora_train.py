@@ -1,0 +1,12 @@
+"""Trains a LoRA; the code is in charaforge/cli/verbs/train.py and charaforge/training."""
+
+import sys
+
+try:
+    from charaforge.cli.main import main
+except ModuleNotFoundError as error:
+    print(f"{error}; in the repository run:  pip install -e '.[all]'", file=sys.stderr)
+    sys.exit(2)
+
+if __name__ == "__main__":
+    sys.exit(main(["train", *sys.argv[1:]]))
