@@ -1,0 +1,51 @@
+"""What is installed is pinned, for a reason, and the same everywhere."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+PROJECT = tomllib.loads(TEXT)["project"]
+GROUPS = {"": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
+PINNED = [line for group in GROUPS.values() for line in group if not line.startswith(PROJECT["name"])]
+
+
+def constraints() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pairs = (line.split("==") for line in lines if not line.startswith("#"))
+    return {canonical(name): version for name, version in pairs}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("line", PINNED)
+def test_a_dependency_is_pinned_as_in_the_lock_and_has_a_reason(line: str) -> None:
+    name, _, version = line.partition("==")
+    assert constraints()[canonical(name)] == version
+    assert re.search(rf'"{re.escape(line)}",\s+# \w+', TEXT), "say why it is needed"
+
+
+def test_torch_is_taken_as_the_index_has_it() -> None:
+    assert "+" not in constraints()["torch"]
+
+
+def test_all_leaves_only_dev_out() -> None:
+    parts = re.findall(r"[a-z]+", PROJECT["optional-dependencies"]["all"][0].partition("[")[2])
+    nested = {
+        part for part in parts if any(f"[{part}]" in line for group in GROUPS.values() for line in group)
+    }
+    assert set(GROUPS) - {"", "all", "dev", "engine"} == set(parts) - nested
+    assert f"{PROJECT['name']}[engine]" in PROJECT["optional-dependencies"]["train"]
+
+
+def test_every_setting_that_is_offered_is_read(repository: Path) -> None:
+    offered = re.findall(r"^#? ?([A-Z][A-Z_]+)=", (repository / ".env.example").read_text(), re.MULTILINE)
+    sources = [path for room in ("charaforge", "backend") for path in (repository / room).rglob("*.py")]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    assert "AI_CACHE_ROOT" in offered
+    assert [name for name in offered if name not in code and name.lower() not in code] == []
