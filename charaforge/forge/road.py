@@ -1,0 +1,80 @@
+"""The road from a table of pictures to a LoRA with a report.
+
+train (stopped by the loss on held-out pictures) -> render the same prompts and seeds in every arm
+-> score against references that no training has seen -> report.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from charaforge.config import StrictModel
+from charaforge.evaluation.plan import EvaluationPlan
+from charaforge.evaluation.protocol import evaluate
+from charaforge.evaluation.publish import publish
+from charaforge.evaluation.results import Evaluation
+from charaforge.forge.stages import Stages
+from charaforge.training.config import TrainingConfig
+from charaforge.training.run import run as train
+from charaforge.warehouse.layout import Warehouse
+
+
+class RoadPlan(StrictModel):
+    """What a road begins with, and how far it looks around."""
+
+    table: Path = Field(description="metadata table: splits train, ref, calib")
+    training: TrainingConfig = Field(description="how the LoRA is trained")
+    prompts: Path = Field(description="prompts file, JSON")
+    max_prompts: int | None = Field(None, ge=2, description="use only the first prompts of the file")
+    seeds: int = Field(2, ge=1, le=64, description="pictures per prompt and arm")
+    out: Path = Field(description="folder of marks, pictures and report")
+    command: str = Field("", description="command line that walks the road again")
+    seconds_before: dict[str, float] = Field(default_factory=dict, description="stages done by the caller, s")
+
+
+@dataclass(frozen=True, slots=True)
+class RoadEnd:
+    """Where a road ends.
+
+    Attributes:
+        evaluation: What was measured.
+        report: The page to look at.
+        lora: Folder of the LoRA.
+    """
+
+    evaluation: Evaluation
+    report: Path
+    lora: Path
+
+
+def walk(plan: RoadPlan, warehouse: Warehouse) -> RoadEnd:
+    """Walk the road; what an earlier, stopped walk did is not done again.
+
+    Raises:
+        KeyboardInterrupt: stopped; the same call goes on from there.
+        CharaForgeError: a stage cannot be done; the subclass and message say why.
+    """
+    config = plan.training
+    inputs = {"config": config.model_dump(mode="json"), "table": plan.table.read_text(encoding="utf-8")}
+    training_s = Stages(plan.out / "stages").run("training", inputs, lambda: train(config, warehouse))
+    evaluation = evaluate(_evaluation_plan(plan), warehouse)
+    seconds = {**plan.seconds_before, "training": training_s, **evaluation.seconds}
+    evaluation = evaluation.model_copy(update={"seconds": seconds})
+    return RoadEnd(evaluation, publish(evaluation, plan.out, warehouse), config.output_dir)
+
+
+def _evaluation_plan(plan: RoadPlan) -> EvaluationPlan:
+    return EvaluationPlan(
+        lora=plan.training.lora_id,
+        model=plan.training.model_id,
+        table=plan.table,
+        character=plan.training.character,
+        prompts=plan.prompts,
+        max_prompts=plan.max_prompts,
+        seeds=plan.seeds,
+        out=plan.out,
+        command=plan.command,
+    )

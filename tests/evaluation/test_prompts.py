@@ -1,0 +1,48 @@
+"""Prompts files: the shipped one, and what faulty ones are told."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from charaforge.errors import ConfigError, UsageError
+from charaforge.evaluation.prompts import load_prompts
+
+
+def test_the_shipped_prompts(repository: Path) -> None:
+    prompts = load_prompts(repository / "docs" / "prompts" / "charA_eval_prompts.json")
+    assert len(prompts) == len({p.prompt for p in prompts}) == 40
+    groups = Counter(p.group for p in prompts[:20])
+    assert set(groups) == {p.group for p in prompts}
+    assert max(groups.values()) <= 8, "a part of the prompts is not a fair mix"
+    for prompt in prompts:
+        assert all(tag in prompt.prompt for tag in prompt.expected_tags)
+
+
+def test_all_faults_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    good = {"id": "a", "prompt": "[character]", "expected_tags": [], "group": "g"}
+    path.write_text(
+        json.dumps([good, good, good | {"id": "b", "prompt": "nobody"}, good | {"id": "c", "grop": 1}])
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_prompts(path)
+    text = str(caught.value)
+    assert "'a' stands twice" in text
+    assert "prompt 3" in text
+    assert "[character]" in text
+    assert "'group'" in text, "an unknown key names the nearest"
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]"])
+def test_what_is_no_list_of_prompts(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(content)
+    with pytest.raises(ConfigError):
+        load_prompts(path)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"nowhere\.json"):
+        load_prompts(tmp_path / "nowhere.json")
