@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
 
@@ -101,13 +100,3 @@ class NoiseSchedule:
         """Return sqrt(a_t) and sqrt(1 - a_t), each (B, 1, 1, 1) in the type and place of `like`."""
         alphas = self.alphas_cumprod.to(timesteps.device)[timesteps].view(-1, 1, 1, 1)
         return alphas.sqrt().to(like), (1.0 - alphas).sqrt().to(like)
-
-
-def unit_noise(shape: tuple[int, ...], seed: int) -> Tensor:
-    """Return float32 Gaussian noise from the CPU generator, the same on every machine and device.
-
-    Args:
-        shape: (C, H, W) of one picture's latents.
-        seed: 0 ... 2**63 - 1.
-    """
-    return torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed), dtype=torch.float32)
