@@ -86,6 +86,11 @@ class Warehouse:
         return self.root / "datasets" / "processed"
 
     @property
+    def training_cache(self) -> Path:
+        """Latents and text-encoder outputs that training runs share; may be deleted at any time."""
+        return self.processed / "training-cache"
+
+    @property
     def metadata(self) -> Path:
         """Metadata tables of datasets."""
         return self.root / "datasets" / "metadata"

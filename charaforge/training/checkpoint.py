@@ -1,0 +1,158 @@
+"""The state of a run on the disk: everything a stopped run needs to go on as if it had not stopped.
+
+    state/step00000600.safetensors   adapter weights, the optimiser's tensors
+    state/best.safetensors           adapter weights at the best validation
+    state/state.json                 the step, the names above, what the run is: written last
+
+Chance needs no state (see `randomness`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from charaforge.errors import CharaForgeError, UsageError
+from charaforge.training.network import Adapter
+from charaforge.training.precision import LossScale
+from charaforge.warehouse.atomic import replacing, write_json
+
+_JSON = "state.json"
+_BEST = "best.safetensors"
+_OPTIMIZER = "optimizer"
+
+
+@dataclass
+class RunState:
+    """How far a run is.
+
+    Attributes:
+        step: steps that are done.
+        best_loss: lowest validation loss so far; None before the first.
+        best_step: the step it was measured after.
+        stale: validations since then.
+        loss_scale: of fp16 runs.
+        ended: why the run is over: "steps", "early stop", or "" while it is not.
+    """
+
+    step: int = 0
+    best_loss: float | None = None
+    best_step: int = 0
+    stale: int = 0
+    loss_scale: LossScale | None = None
+    ended: str = field(default="")
+
+
+class StateFolder:
+    """Reads and writes the state of one run.
+
+    Args:
+        folder: its `state/` folder.
+        identity: everything that decides what the run computes, as JSON values by key; a state of another
+            identity is never gone on with.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        self._folder = folder
+        self._identity = dict(json.loads(json.dumps(identity)))
+
+    def save(self, state: RunState, adapter: Adapter, optimizer: torch.optim.Optimizer) -> None:
+        """Write the state; a reader finds the old one or the new one, whole."""
+        file = self._folder / f"step{state.step:08d}.safetensors"
+        _save(file, adapter.state() | _optimizer_tensors(optimizer))
+        told = {"tensors": file.name, "identity": self._identity, "state": asdict(state)}
+        write_json(self._folder / _JSON, told)
+        for old in self._folder.glob("step*.safetensors"):
+            if old != file:
+                old.unlink()
+
+    def restore(self, adapter: Adapter, optimizer: torch.optim.Optimizer) -> RunState:
+        """Load the state into adapter and optimiser; a fresh state where there is none.
+
+        Raises:
+            UsageError: the folder belongs to a run with other settings, pictures or base.
+            CharaForgeError: the state is damaged.
+        """
+        stored = self._read()
+        if stored is None:
+            return RunState()
+        self._check(stored["identity"])
+        try:
+            tensors = load_file(self._folder / stored["tensors"])
+        except (OSError, SafetensorError) as error:
+            raise CharaForgeError(
+                f"the state in {self._folder} is damaged: {error}", _start_again(self._folder)
+            ) from error
+        _load_optimizer(
+            optimizer, {k: tensors.pop(k) for k in list(tensors) if k.startswith(f"{_OPTIMIZER}.")}
+        )
+        adapter.load_state(tensors)
+        values = dict(stored["state"])
+        scale = values.pop("loss_scale")
+        return RunState(**values, loss_scale=LossScale(**scale) if scale else None)
+
+    def peek(self) -> RunState | None:
+        """Return how far the run is, without its tensors; None where there is no state of this identity."""
+        stored = self._read()
+        if stored is None or stored["identity"] != self._identity:
+            return None
+        return RunState(**{**stored["state"], "loss_scale": None})
+
+    def save_best(self, adapter: Adapter) -> None:
+        """Keep the adapter's present weights as the best ones."""
+        _save(self._folder / _BEST, adapter.state())
+
+    def load_best(self) -> dict[str, Tensor]:
+        """Return the weights that `save_best` kept."""
+        return load_file(self._folder / _BEST)
+
+    def _read(self) -> dict[str, Any] | None:
+        file = self._folder / _JSON
+        if not file.is_file():
+            return None
+        try:
+            return dict(json.loads(file.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise CharaForgeError(f"{file} is damaged: {error}", _start_again(self._folder)) from error
+
+    def _check(self, stored: Mapping[str, Any]) -> None:
+        keys = [k for k in {**stored, **self._identity} if stored.get(k) != self._identity.get(k)]
+        if keys:
+            told = "; ".join(f"{k} was {stored.get(k)!r}, is {self._identity.get(k)!r}" for k in keys)
+            raise UsageError(
+                f"{self._folder.parent} holds a run with other settings: {told}",
+                "choose another output_dir, go back to the old settings, or start again with --fresh",
+            )
+
+
+def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    with replacing(path) as temporary:
+        save_file(dict(tensors), temporary)
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{_OPTIMIZER}.{number}.{key}": torch.as_tensor(value).detach().cpu().clone().contiguous()
+        for number, entry in optimizer.state_dict()["state"].items()
+        for key, value in entry.items()
+    }
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in tensors.items():
+        _, number, key = name.split(".", 2)
+        state.setdefault(int(number), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _start_again(folder: Path) -> str:
+    return f"start the run again with --fresh, which sets {folder} aside"
