@@ -119,7 +119,7 @@ def _effective_size(means: npt.NDArray[np.float64], seeds: int) -> float:
     prompts, p = len(means), float(means.mean())
     variance = float(means.var(ddof=1)) / prompts
     measured = 1.0 if variance == 0.0 else min(max(variance * prompts * seeds / (p * (1 - p)), 1.0), seeds)
-    telling = min(np.count_nonzero(means > 0.0), np.count_nonzero(means < 1.0))
+    telling = min(int(np.count_nonzero(means > 0.0)), int(np.count_nonzero(means < 1.0)))
     return prompts * seeds / ((telling * measured + seeds) / (telling + 1))
 
 

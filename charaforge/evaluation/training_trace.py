@@ -32,7 +32,7 @@ class TrainingTrace:
 
     Attributes:
         curves: Loss on training pictures and, where measured, on held-out ones.
-        chosen_step: Step with the lowest held-out loss; None where none was measured.
+        chosen_step: Step whose weights became the LoRA; None for a run that has not ended.
     """
 
     curves: tuple[Curve, ...]
@@ -46,9 +46,9 @@ def read_trace(events: Path) -> TrainingTrace | None:
     told = list(_lines(events))
     training = [(e["step"], e["loss"]) for e in told if e["event"] == "step"]
     held_out = [(e["step"], e["loss"]) for e in told if e["event"] == "validation"]
-    best = [e["step"] for e in told if e["event"] == "validation" and e["best"]]
+    chosen = [e["chosen"] for e in told if e["event"] == "end"]
     curves = [curve for curve in (_binned(training), _curve("held-out", held_out)) if curve.steps]
-    return TrainingTrace(tuple(curves), best[-1] if best else None) if curves else None
+    return TrainingTrace(tuple(curves), chosen[-1] if chosen else None) if curves else None
 
 
 def _lines(events: Path) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ def journal(path: Path) -> Path:
         events.append({"event": "step", "step": step, "loss": 1.0 if step % 2 else 0.5})
         if step % 100 == 0:
             events.append({"event": "validation", "step": step, "loss": 0.5, "best": step <= 300})
+    events.append({"event": "end", "step": 500, "reason": "steps", "chosen": 300})
     path.write_text("".join(json.dumps(e) + "\n" for e in events) + '{"event": "st', encoding="utf-8")
     return path
 
