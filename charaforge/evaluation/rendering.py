@@ -7,11 +7,15 @@ from pathlib import Path
 
 from charaforge import __version__
 from charaforge.generation.generator import Generator
+from charaforge.generation.outputs import png_bytes
 from charaforge.logs import Progress
 from charaforge.requests.generation import GenerationRequest
-from charaforge.warehouse.atomic import replacing
+from charaforge.warehouse.atomic import write_bytes
 from charaforge.warehouse.cards import weights_file
 from charaforge.warehouse.registry import ModelEntry, Registry
+
+_GROUP = 8
+"""Pictures that are rendered together, or, when one of them is missing, rendered again together."""
 
 
 class Renderer:
@@ -32,7 +36,7 @@ class Renderer:
     def render(
         self, arm: str, names: Sequence[str], requests: Sequence[GenerationRequest], bar: Progress
     ) -> list[Path]:
-        """Render one arm.
+        """Render one arm, in groups that do not depend on what is there already.
 
         Args:
             arm: Folder of the arm.
@@ -43,22 +47,21 @@ class Renderer:
         Returns:
             Files, prompts in order, seeds within each prompt.
         """
-        files: list[Path] = []
-        for name, request in zip(names, requests, strict=True):
-            group = self._files(arm, name, request)
+        singles = [(name, one) for name, all_ in zip(names, requests, strict=True) for one in all_.singles()]
+        files = [self._file(arm, name, one) for name, one in singles]
+        for start in range(0, len(files), _GROUP):
+            group = files[start : start + _GROUP]
             if not all(path.is_file() for path in group):
-                for path, picture in zip(group, self._generator.generate(request), strict=True):
-                    with replacing(path) as temporary:
-                        picture.image.save(temporary)
+                asked = [one for _, one in singles[start : start + _GROUP]]
+                for path, picture in zip(group, self._generator.generate_many(asked), strict=True):
+                    write_bytes(path, png_bytes(picture))
             bar.advance(len(group), arm)
-            files += group
         return files
 
-    def _files(self, arm: str, name: str, request: GenerationRequest) -> list[Path]:
-        recipes = [f"{single.model_dump_json()} {self._models(single)}" for single in request.singles()]
-        hashes = [hashlib.sha256(recipe.encode()).hexdigest()[:12] for recipe in recipes]
-        seeds = (single.seed for single in request.singles())
-        return [self._folder / arm / f"{name}-{seed}-{h}.png" for seed, h in zip(seeds, hashes, strict=True)]
+    def _file(self, arm: str, name: str, request: GenerationRequest) -> Path:
+        recipe = f"{request.model_dump_json()} {self._models(request)}"
+        digest = hashlib.sha256(recipe.encode()).hexdigest()[:12]
+        return self._folder / arm / f"{name}-{request.seed}-{digest}.png"
 
     def _models(self, request: GenerationRequest) -> str:
         """What the request's names stand for today."""

@@ -44,7 +44,8 @@ def threshold_at(impostors: Scores, source: str, rate: float = FALSE_ACCEPT_RATE
     """Set the threshold so that at most ``rate`` of the impostors are accepted.
 
     The threshold is the k-th highest score, k = floor(rate · n); the rate on unseen impostors is then
-    Beta(k, n-k+1), whatever the scores' distribution (order statistics of a sample).
+    Beta(k, n-k+1), whatever the scores' distribution (order statistics of a sample). Where it is shared with
+    the score after it, it lies just above both.
 
     Args:
         impostors: (n,) likenesses of pictures of other characters.
@@ -63,7 +64,8 @@ def threshold_at(impostors: Scores, source: str, rate: float = FALSE_ACCEPT_RATE
             f"at least {needed} are needed: {needed - count} are missing (3,000 make it precise)",
         )
     ranked = np.sort(impostors)[::-1]
-    value = float(ranked[accepted - 1])
+    tied = ranked[accepted] == ranked[accepted - 1]
+    value = float(np.nextafter(ranked[accepted - 1], np.inf) if tied else ranked[accepted - 1])
     taken = int(np.count_nonzero(impostors >= value))
     low, high = stats.beta.ppf([0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2], accepted, count - accepted + 1)
     return Threshold(value, source, count, taken, float(low), float(high))

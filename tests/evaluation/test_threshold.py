@@ -42,6 +42,12 @@ def test_interval_covers_the_rate_on_fresh_impostors() -> None:
     assert inside / 400 >= 0.92
 
 
+def test_equal_scores_do_not_let_more_in() -> None:
+    t = threshold_at(np.repeat(np.linspace(0, 1, 100), 5), "real")
+    assert t.accepted == 5
+    assert threshold_at(np.repeat(np.linspace(0, 1, 50), 10), "real").accepted == 0
+
+
 def test_too_few_impostors_are_not_measurable() -> None:
     with pytest.raises(NotMeasurableError, match="60 generated") as caught:
         threshold_at(np.zeros(60), "generated")
