@@ -95,8 +95,8 @@ def load_bundle(
     _check_layout(folder)
     config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
     told: dict[str, Any] = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True}
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     try:
         parts = {
             "unet": UNet2DConditionModel.from_pretrained(folder / "unet", **told),

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from charaforge.errors import ModelFileError
@@ -108,10 +108,9 @@ def read_lora(path: Path) -> LoraFile:
             than plain LoRA, or none.
     """
     try:
-        data = path.read_bytes()
-        with safe_open(path, framework="pt") as opened:
-            metadata = dict(opened.metadata() or {})
-            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118  # not a mapping
+        data = path.read_bytes()  # not mapped: the weights shall stay as they are when the file changes
+        tensors = load(data)
+        metadata = json.loads(data[8 : len(data) - len(_body(data))]).get("__metadata__", {})
     except (OSError, SafetensorError) as error:
         raise ModelFileError(
             f"the LoRA {path} cannot be read: {error}", "restore the file from its origin"

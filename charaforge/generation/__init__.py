@@ -1,0 +1,1 @@
+"""From a request to pictures that say how they were made."""

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from charaforge.generation.sizes import fit, render_size
+
+MINI = {"native_side": 128, "max_side": 128}
+
+
+@pytest.mark.parametrize(
+    ("asked", "rendered", "enlarged"),
+    [
+        ((128, 128), (128, 128), False),
+        ((128, 64), (128, 64), False),
+        ((512, 512), (128, 128), True),
+        ((768, 768), (128, 128), True),
+        ((512, 768), (104, 160), True),
+        ((136, 136), (128, 128), True),
+        ((2048, 512), (256, 64), True),
+        ((2048, 256), (512, 64), True),
+    ],
+)
+def test_mini_models_render_their_native_area(
+    asked: tuple[int, int], rendered: tuple[int, int], enlarged: bool
+) -> None:
+    size = render_size(*asked, MINI)
+    assert ((size.width, size.height), size.enlarged) == (rendered, enlarged)
+
+
+def test_other_models_render_the_size_asked() -> None:
+    size = render_size(768, 1024, {})
+    assert (size.width, size.height, size.enlarged) == (768, 1024, False)
+
+
+def test_fit_gives_exactly_the_size_and_keeps_the_shape_of_things() -> None:
+    picture = Image.new("RGB", (400, 600), "white")
+    picture.paste("black", (100, 200, 300, 400))  # a square
+    fitted = fit(picture, 512, 512).convert("L").point(lambda value: 255 * (value < 128))
+    assert fitted.size == (512, 512)
+    box = fitted.getbbox()
+    assert box is not None
+    left, top, right, bottom = box
+    assert abs((right - left) - (bottom - top)) <= 1
+    assert abs((left + right) - 512) <= 1
