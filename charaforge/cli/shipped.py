@@ -1,4 +1,4 @@
-"""Files that ship with the repository, beside the package: prompts and training configurations."""
+"""Files that ship with the repository, beside the package: the prompts of evaluations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from charaforge.errors import UsageError
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 PROMPTS = "docs/prompts/charA_eval_prompts.json"
-MINI_TRAINING = "train/configs/mini_r8.yaml"
 
 
 def shipped(name: str) -> Path:

@@ -8,25 +8,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
-from charaforge.config import StrictModel
+from charaforge.config import StrictModel, parse
 from charaforge.evaluation.plan import EvaluationPlan
 from charaforge.evaluation.protocol import evaluate
 from charaforge.evaluation.publish import publish
 from charaforge.evaluation.results import Evaluation
 from charaforge.forge.stages import Stages
 from charaforge.training.config import TrainingConfig
+from charaforge.training.presets import preset
 from charaforge.training.run import run as train
 from charaforge.warehouse.layout import Warehouse
+from charaforge.warehouse.registry import Registry
 
 
 class RoadPlan(StrictModel):
     """What a road begins with, and how far it looks around."""
 
     table: Path = Field(description="metadata table: splits train, ref, calib")
-    training: TrainingConfig = Field(description="how the LoRA is trained")
+    character: str = Field(description="whose rows of the table; the trigger word")
+    model: str = Field(description="registry name of the base model")
+    lora: Path = Field(description="folder of the LoRA in models/lora; its last part is the LoRA's id")
+    training: dict[str, Any] = Field(
+        default_factory=dict, description="keys that differ from the base's preset"
+    )
     prompts: Path = Field(description="prompts file, JSON")
     max_prompts: int | None = Field(None, ge=2, description="use only the first prompts of the file")
     seeds: int = Field(2, ge=1, le=64, description="pictures per prompt and arm")
@@ -57,7 +65,7 @@ def walk(plan: RoadPlan, warehouse: Warehouse) -> RoadEnd:
         KeyboardInterrupt: stopped; the same call goes on from there.
         CharaForgeError: a stage cannot be done; the subclass and message say why.
     """
-    config = plan.training
+    config = _training_config(plan, warehouse)
     inputs = {"config": config.model_dump(mode="json"), "table": plan.table.read_text(encoding="utf-8")}
     training_s = Stages(plan.out / "stages").run("training", inputs, lambda: train(config, warehouse))
     evaluation = evaluate(_evaluation_plan(plan), warehouse)
@@ -66,12 +74,20 @@ def walk(plan: RoadPlan, warehouse: Warehouse) -> RoadEnd:
     return RoadEnd(evaluation, publish(evaluation, plan.out, warehouse), config.output_dir)
 
 
+def _training_config(plan: RoadPlan, warehouse: Warehouse) -> TrainingConfig:
+    """The settings that suit the base model, with the plan's own keys."""
+    base = Registry(warehouse).get(plan.model, "base")
+    given = {"model_id": base.name, "dataset_meta": plan.table, "output_dir": plan.lora}
+    told = {**preset(base), **given, "character": plan.character, **plan.training}
+    return parse(TrainingConfig, told, "training of the road")
+
+
 def _evaluation_plan(plan: RoadPlan) -> EvaluationPlan:
     return EvaluationPlan(
-        lora=plan.training.lora_id,
-        model=plan.training.model_id,
+        lora=plan.lora.name,
+        model=plan.model,
         table=plan.table,
-        character=plan.training.character,
+        character=plan.character,
         prompts=plan.prompts,
         max_prompts=plan.max_prompts,
         seeds=plan.seeds,

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from charaforge.cli.main import main
-from charaforge.config import load_yaml
 from charaforge.evaluation.judges import read_pictures
 from charaforge.evaluation.results import Evaluation
 from charaforge.evaluation.subject import load_subject
@@ -16,7 +15,6 @@ from charaforge.generation.generator import Generator
 from charaforge.mini.characters import Character
 from charaforge.mini.dataset import draw_character
 from charaforge.perception.ccip import IdentityEncoder
-from charaforge.training.config import TrainingConfig
 from charaforge.warehouse.layout import Warehouse
 from tests.fixtures.tiny_judges import tiny_identity
 from tests.fixtures.tiny_models import tiny_sd, write_card
@@ -41,17 +39,16 @@ def ready(warehouse: Warehouse, tmp_path: Path) -> tuple[Warehouse, Path]:
 def plan(warehouse: Warehouse, table: Path, out: Path) -> RoadPlan:
     return RoadPlan(
         table=table,
-        training=TrainingConfig(
-            model_id="tiny-sd",
-            dataset_meta=table,
-            output_dir=warehouse.lora_folder("zxq"),
-            rank=4,
-            resolution=64,
-            train_batch_size=2,
-            max_train_steps=4,
-            validate_every_steps=2,
-            caption_variants=2,
-        ),
+        character=Character.from_seed(5).trigger,
+        model="tiny-sd",
+        lora=warehouse.lora_folder("zxq"),
+        training={
+            "rank": 4,
+            "resolution": 64,
+            "max_train_steps": 4,
+            "validate_every_steps": 2,
+            "caption_variants": 2,
+        },
         prompts=Path("docs/prompts/charA_eval_prompts.json").absolute(),
         max_prompts=3,
         seeds=2,
@@ -123,10 +120,3 @@ def check_page(end: RoadEnd, out: Path) -> None:
     assert end.report.read_text(encoding="utf-8").count("data:image/webp") > 20
     told = json.loads((out / "report.json").read_text(encoding="utf-8"))
     assert Evaluation.model_validate(told) == end.evaluation
-
-
-def test_the_shipped_configuration_loads(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATASET_META", "/pictures/metadata.csv")
-    monkeypatch.setenv("OUTPUT_DIR", "/loras/mine")
-    config = load_yaml(repository / "train" / "configs" / "mini_r8.yaml", TrainingConfig)
-    assert (config.rank, config.lora_id) == (8, "mine")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from charaforge.cli.shipped import MINI_TRAINING, PROMPTS, shipped
+from charaforge.cli.shipped import PROMPTS, shipped
+from charaforge.config.settings import EMBEDDED_BASE
 from charaforge.errors import ExitCode
 from charaforge.warehouse.bootstrap import bootstrap
 
@@ -90,23 +90,19 @@ def _draw(character: Character, out: Path, warehouse: Warehouse) -> tuple[Path, 
 def _plan(
     args: argparse.Namespace, character: Character, table: Path, out: Path, lora: Path, drawing_s: float
 ) -> RoadPlan:
-    from charaforge.config import load_yaml
     from charaforge.forge.road import RoadPlan
-    from charaforge.training.config import TrainingConfig
 
-    os.environ.update(DATASET_META=str(table), OUTPUT_DIR=str(lora))
-    options = [
-        f"--prompts {args.prompts}",
-        f"--seeds {args.seeds}",
-        *([f"--out {args.out}"] if args.out else []),
-    ]
+    given = [f"--out {args.out}"] if args.out else []
+    options = [f"--character {args.character}", f"--prompts {args.prompts}", f"--seeds {args.seeds}", *given]
     return RoadPlan(
         table=table,
-        training=load_yaml(shipped(MINI_TRAINING), TrainingConfig),
+        character=character.trigger,
+        model=EMBEDDED_BASE,
+        lora=lora,
         prompts=shipped(PROMPTS),
         max_prompts=args.prompts,
         seeds=args.seeds,
         out=out,
-        command=" ".join(["charaforge demo", f"--character {args.character}", *options]),
+        command=" ".join(["charaforge demo", *options]),
         seconds_before={"drawing": drawing_s},
     )

@@ -8,7 +8,6 @@ Stopped work goes on where it was; pictures and LoRAs that are there are not mad
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -26,7 +25,6 @@ SEEDS = (101, 102, 103, 104, 105)
 """The characters; nothing in the product was tuned on them."""
 
 PROMPTS = Path("docs/prompts/charA_eval_prompts.json")
-CONFIG = Path("train/configs/mini_r8.yaml")
 _PICTURES_PER_PROMPT = 4
 _ENOUGH = 4
 _COMMANDS_FAIL_WITH = (1, 2, 3)
@@ -117,7 +115,7 @@ def _measure_one(seed: int, out: Path, warehouse: Warehouse) -> Row:
         if not (pictures / "metadata.csv").is_file():
             _charaforge("mini", "draw", "--character", str(seed), *extra, "--out", str(pictures))
         loras[character.trigger] = f"bars-{seed}-{character.trigger}"
-        _train(pictures, warehouse.lora_folder(loras[character.trigger]))
+        _train(pictures, character.trigger, warehouse.lora_folder(loras[character.trigger]))
     words = ["--lora", loras[itself.trigger], "--lookalike", loras[other.trigger], "--prompts", str(PROMPTS)]
     _charaforge("eval", *words, "--seeds", str(_PICTURES_PER_PROMPT), "--out", str(out))
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
@@ -125,14 +123,14 @@ def _measure_one(seed: int, out: Path, warehouse: Warehouse) -> Row:
     return _row(seed, report, seconds)
 
 
-def _train(pictures: Path, lora: Path) -> None:
+def _train(pictures: Path, word: str, lora: Path) -> None:
     """Train, unless that is done; ``training_s.json`` says how long it took from a first call to its end."""
     clock = pictures / "training_s.json"
     if clock.is_file():
         return
     started = time.monotonic()
-    surroundings = {"DATASET_META": str((pictures / "metadata.csv").absolute()), "OUTPUT_DIR": str(lora)}
-    _charaforge("train", "--config", str(CONFIG), **surroundings)
+    table = str(pictures / "metadata.csv")
+    _charaforge("train", "--data", table, "--character", word, "--model", "mini-sd", "--out", str(lora))
     write_json(clock, time.monotonic() - started)
 
 
@@ -156,10 +154,10 @@ def _row(seed: int, report: dict[str, Any], training_s: float) -> Row:
     )
 
 
-def _charaforge(*words: str, **surroundings: str) -> None:
+def _charaforge(*words: str) -> None:
     """Run one command; code 4 (measured, below the bar) is a result, not a fault."""
     command = [sys.executable, "-m", "charaforge.cli.main", *words]
-    code = subprocess.run(command, check=False, env={**os.environ, **surroundings}).returncode
+    code = subprocess.run(command, check=False).returncode
     if code in _COMMANDS_FAIL_WITH or code < 0 or code > 4:
         raise RuntimeError(f"charaforge {' '.join(words)} ended with code {code}")
 
