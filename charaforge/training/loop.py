@@ -85,7 +85,7 @@ def take_step(setup: Setup, state: RunState) -> float:
     for micro in micro_batches(batch, processes.rank, processes.count, config.train_batch_size):
         for group in by_key(micro, [latent.shape for latent in setup.latents]):
             loss = _losses_of(setup, group).sum() / config.pictures_per_step
-            (loss * scale).backward()  # type: ignore[no-untyped-call]
+            (loss * scale).backward()
             total += loss.detach()
     _correct(setup, state, scale)
     return float(total)

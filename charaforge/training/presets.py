@@ -1,0 +1,33 @@
+"""Good settings for models that are unlike SD1.5, for runs that give no configuration file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from charaforge.warehouse.registry import ModelEntry
+
+_MINI: Mapping[str, Any] = {
+    "rank": 8,
+    "alpha": 8,
+    "learning_rate": 1e-3,
+    "train_batch_size": 8,
+    "max_train_steps": 500,
+    "validate_every_steps": 50,
+    "early_stop_patience": 3,
+    "save_every_steps": 500,
+    "caption_template": "1girl, [character]",
+    "tag_dropout": 0.1,
+}
+_MINI_SIDE = 256
+
+
+def preset(base: ModelEntry) -> dict[str, Any]:
+    """Return settings that suit a base model; none where the defaults do, which are those of SD1.5.
+
+    Args:
+        base: the model. One that renders no more than 256 px (`max_side` of its card) is one of the mini
+        family.
+    """
+    largest = int(base.card.get("max_side") or 0)
+    return dict(_MINI) if 0 < largest <= _MINI_SIDE else {}
