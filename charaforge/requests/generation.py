@@ -30,15 +30,11 @@ class LoraUse(StrictModel):
     name: LoraName = Field(description="registry name; a checkpoint is <id>@<step>")
     weight: float = Field(1.0, ge=-4.0, le=4.0, description="1 = as trained, 0 = not at all")
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `NAME` or `NAME:WEIGHT`.
-
-        Raises:
-            ValueError: the weight is not a number, or out of range.
-        """
+    @staticmethod
+    def values(text: str) -> dict[str, str]:
+        """Return the values, still unchecked, of `NAME` or `NAME:WEIGHT`."""
         name, colon, weight = text.rpartition(":")
-        return cls.model_validate({"name": name, "weight": weight} if colon else {"name": weight})
+        return {"name": name, "weight": weight} if colon else {"name": weight}
 
 
 class GenerationRequest(StrictModel):

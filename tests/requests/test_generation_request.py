@@ -74,14 +74,14 @@ def test_a_seed_too_near_the_end_for_the_count_is_refused() -> None:
     [("charA", "charA", 1.0), ("charA:0.8", "charA", 0.8), ("a@1000:-1", "a@1000", -1.0)],
 )
 def test_lora_and_weight_are_read_from_text(text: str, name: str, weight: float) -> None:
-    use = LoraUse.parse(text)
+    use = LoraUse.model_validate(LoraUse.values(text))
     assert (use.name, use.weight) == (name, weight)
 
 
 @pytest.mark.parametrize("text", ["charA:much", "charA:9", ":1", ""])
 def test_a_lora_that_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(ValidationError):
-        LoraUse.parse(text)
+        LoraUse.model_validate(LoraUse.values(text))
 
 
 def test_plain_values_make_the_same_request() -> None:
