@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,7 @@ def bucket(size: tuple[int, int], resolution: int, multiple: int) -> tuple[int, 
     aspect = min(max(size[0] / size[1], 0.5), 2.0)
     area = (resolution // multiple) ** 2
     shapes = [(w, area // w) for w in range(1, area + 1) if 0.5 <= w * w / area <= 2.0]
-    width, height = min(shapes, key=lambda shape: (abs(shape[0] / shape[1] - aspect), -shape[0] * shape[1]))
+    width, height = min(shapes, key=lambda shape: abs(math.log(shape[0] / shape[1] / aspect)))
     return width * multiple, height * multiple
 
 
