@@ -31,6 +31,9 @@ TRAINING_CHARACTERS = 1_000_000
 FAMILY_CHARACTERS = 1_500_000
 """First seed of the heads of families."""
 
+CALIBRATION_CHARACTERS = 1_900_000
+"""First seed of the characters that mini-identity's threshold is set on."""
+
 JUDGE_CHARACTERS = 2_000_000
 """First seed of the characters that the signature judge alone is trained on."""
 

@@ -1,0 +1,108 @@
+"""The shapes of mini-sd: tokenizer, text encoder and UNet, built empty in the large models' own classes."""
+
+import json
+import string
+
+import torch
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from charaforge.mini.recipes.analytic_vae import LATENT_CHANNELS
+from charaforge.mini.scenes import all_tags
+
+TEXT_WIDTH = 128
+MAX_TOKENS = 77
+UNET_CHANNELS = (64, 128, 128)
+PROMPT_WORDS = (
+    "anime girl solo character a an the of with and in on at to is wearing looking camera viewer simple "
+    "photo picture illustration drawing cute masterpiece best quality high highres absurdres detailed "
+    "very worst low bad lowres blurry extra fingers hands anatomy missing digits cropped jpeg artifacts "
+    "watermark text signature monochrome sketch style view 3/4 side front portrait close-up character's "
+    "her his boy 1boy female smiling happy"
+)
+
+
+def build_tokenizer() -> CLIPTokenizer:
+    """A CLIP tokenizer whose BPE was learned from the world's words; any other ASCII word falls to pieces."""
+    words = {w for tag in all_tags() for w in tag.split()} | set(PROMPT_WORDS.split())
+    tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    characters = [c for c in string.printable if c.isprintable() and not c.isspace()]
+    trainer = trainers.BpeTrainer(
+        vocab_size=1400,
+        min_frequency=2,
+        end_of_word_suffix="</w>",
+        initial_alphabet=characters,
+        special_tokens=["<|startoftext|>", "<|endoftext|>"],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([" ".join([*sorted(words), *characters])] * 50, trainer)
+    model = json.loads(tokenizer.to_str())["model"]
+    vocabulary = dict(model["vocab"])
+    for c in characters:
+        for piece in (c, c + "</w>"):
+            vocabulary.setdefault(piece, len(vocabulary))
+    merges = [tuple(m.split()) if isinstance(m, str) else tuple(m) for m in model["merges"]]
+    return CLIPTokenizer(
+        vocab=vocabulary,
+        merges=merges,  # type: ignore[arg-type]  # takes pairs, as its BPE does; the annotation forgets them
+        model_max_length=MAX_TOKENS,
+        pad_token="<|endoftext|>",
+    )
+
+
+def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """A two-layer CLIP text encoder, 77 positions; embeddings start wide (std 0.2), so that words differ."""
+    end = tokenizer.eos_token_id
+    encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=TEXT_WIDTH,
+            intermediate_size=2 * TEXT_WIDTH,
+            projection_dim=TEXT_WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=MAX_TOKENS,
+            hidden_act="gelu",
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=end,
+            pad_token_id=end,
+        )
+    )
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.Embedding):
+            torch.nn.init.normal_(module.weight, std=0.2)
+    return encoder
+
+
+def build_unet() -> UNet2DConditionModel:
+    """The denoiser: 16x16 latents of 16 channels, text through cross-attention at 8x8 and 4x4."""
+    return UNet2DConditionModel(
+        sample_size=16,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=UNET_CHANNELS,
+        layers_per_block=1,
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=2,
+        norm_num_groups=8,
+    )
+
+
+def build_scheduler() -> DDIMScheduler:
+    """The noise schedule of mini-sd: v-prediction on scaled-linear betas rescaled to zero terminal SNR."""
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type="v_prediction",
+        timestep_spacing="trailing",
+        rescale_betas_zero_snr=True,
+    )

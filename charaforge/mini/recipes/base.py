@@ -1,0 +1,197 @@
+"""Recipe of mini-sd: UNet and text encoder trained together on PCA latents, from nothing.
+
+v-prediction on a zero-terminal-SNR schedule (Salimans & Ho 2022; Lin et al. 2024, arXiv:2305.08891), time
+steps stratified over the batch and shifted towards noise, warm-up / constant / linear-decay learning rate,
+averaged weights. Every batch depends on (seed, step) only, so a stopped run goes on exactly.
+"""
+
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Tensor, nn
+from transformers import CLIPTextModel
+
+from charaforge.logs import get_logger
+from charaforge.mini.recipes.architecture import (
+    build_scheduler,
+    build_text_encoder,
+    build_tokenizer,
+    build_unet,
+)
+from charaforge.mini.recipes.bank import Bank, scene_of
+from charaforge.mini.recipes.bf16 import MasterWeights, training_dtype
+from charaforge.mini.recipes.captions import WordTokenizer, training_caption
+from charaforge.mini.recipes.checkpoints import load_checkpoint, save_checkpoint
+from charaforge.mini.recipes.latents import encode_bank, loss_weights
+from charaforge.mini.recipes.settings import TrainSettings
+from charaforge.mini.recipes.vae import fitted_pca
+
+_LOG = get_logger(__name__)
+PICTURES = 50_000
+_BATCH = 32
+_SAMPLES = 2_000_000
+_PEAK_RATE = 1.2e-3
+_WARM_UP_STEPS = 200
+_DECAY_SHARE = 0.25
+_TIME_SHIFT = 1.7
+_CHECKPOINT_S = 240.0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch: latents and noise (B,16,16,16), time steps (B,), ids (B,77), weights (B,1,16,16)."""
+
+    latents: Tensor
+    noise: Tensor
+    timesteps: Tensor
+    token_ids: Tensor
+    weights: Tensor
+
+
+def shifted_timesteps(batch: int, generator: torch.Generator) -> Tensor:
+    """One time step per stratum of [0, 1), shifted: t = s u / (1 + (s - 1) u); int64 (B,) in 0..999."""
+    u = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
+    return (1000 * _TIME_SHIFT * u / (1 + (_TIME_SHIFT - 1) * u)).long().clamp(0, 999)
+
+
+class BaseData:
+    """Batches of the base bank; batch ``step`` is the same on every run."""
+
+    def __init__(self, work: Path, seed: int) -> None:
+        """Render and encode what is missing under ``work``."""
+        bank = Bank(work / "bank", "base", PICTURES)
+        self.latents = encode_bank(bank, fitted_pca(work), work / "latents.npy")
+        self._scenes = [scene_of("base", i) for i in range(len(bank))]
+        self._weights = loss_weights(self._scenes)
+        self._tokenize = WordTokenizer(build_tokenizer())
+        self._seed = seed
+
+    def batch(self, step: int) -> Batch:
+        """Draw pictures, wordings, noise and time steps of one step."""
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + step)
+        rng = random.Random(f"captions {self._seed} {step}")
+        index = torch.randint(0, len(self.latents), (_BATCH,), generator=generator)
+        captions = [training_caption(self._scenes[i], rng) for i in index.tolist()]
+        latents = self.latents[index].float()
+        return Batch(
+            latents=latents,
+            noise=torch.randn(latents.shape, generator=generator),
+            timesteps=shifted_timesteps(_BATCH, generator),
+            token_ids=torch.tensor([self._tokenize(c) for c in captions]),
+            weights=self._weights[index].float()[:, None],
+        )
+
+
+def learning_rate(step: int, steps: int) -> float:
+    """Warm-up, constant, then linear to zero over the last quarter; ``steps`` may grow between runs."""
+    decay_from = steps * (1 - _DECAY_SHARE)
+    decay = 1.0 if step < decay_from else max(0.0, (steps - step) / (steps - decay_from))
+    return _PEAK_RATE * min(1.0, (step + 1) / _WARM_UP_STEPS) * decay
+
+
+def v_loss(
+    unet: UNet2DConditionModel, text: CLIPTextModel, batch: Batch, alphas: Tensor, dtype: torch.dtype
+) -> Tensor:
+    """Weighted squared error of the velocity v = sqrt(a) noise - sqrt(1 - a) x, per sample: (B,)."""
+    a = alphas[batch.timesteps].view(-1, 1, 1, 1)
+    noisy = a.sqrt() * batch.latents + (1 - a).sqrt() * batch.noise
+    target = a.sqrt() * batch.noise - (1 - a).sqrt() * batch.latents
+    noisy = noisy.to(dtype=dtype, memory_format=torch.channels_last)
+    context = text(batch.token_ids)[0]
+    predicted = unet(noisy, batch.timesteps, context).sample.float()
+    errors: Tensor = (predicted - target).square() * batch.weights
+    return errors.mean((1, 2, 3))
+
+
+class BaseTraining:
+    """UNet, text encoder, their master weights and optimiser."""
+
+    def __init__(self, settings: TrainSettings) -> None:
+        """Build everything and resume from the checkpoint in ``settings.work`` if there is one."""
+        torch.manual_seed(settings.seed)
+        self.tokenizer = build_tokenizer()
+        self.text, self.unet = build_text_encoder(self.tokenizer), build_unet()
+        self.weights = MasterWeights((self.unet, self.text), ema_decay=0.999)
+        self.dtype = training_dtype()
+        self.unet.to(dtype=self.dtype, memory_format=torch.channels_last)
+        nn.Module.to(self.text, dtype=self.dtype)
+        self.unet.set_attn_processor(AttnProcessor())
+        self.optimizer = torch.optim.AdamW(
+            self.weights.master, lr=_PEAK_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+        )
+        self.alphas = build_scheduler().alphas_cumprod
+        self.checkpoint = settings.work / "base.safetensors"
+        self.step = load_checkpoint(self.checkpoint, self.weights, self.optimizer)
+
+    def train_step(self, batch: Batch, rate: float) -> tuple[float, Tensor]:
+        """One optimiser step; returns the mean loss and the loss per sample."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        losses = v_loss(self.unet, self.text, batch, self.alphas, self.dtype)
+        losses.mean().backward()
+        self.weights.gather_gradients(max_norm=1.0)
+        self.optimizer.step()
+        self.step += 1
+        self.weights.publish(self.step)
+        return float(losses.detach().mean()), losses.detach()
+
+    def save(self, vae_folder: Path, out: Path) -> None:
+        """Write the checkpoint, and the averaged weights as a plain StableDiffusionPipeline folder."""
+        save_checkpoint(self.checkpoint, self.weights, self.optimizer, self.step)
+        if (vae_folder / "config.json").exists():
+            self.pipeline(AutoencoderKL.from_pretrained(vae_folder)).save_pretrained(out)
+
+    def pipeline(self, vae: AutoencoderKL) -> StableDiffusionPipeline:
+        """The averaged weights in a float32 pipeline."""
+        unet, text = build_unet(), build_text_encoder(self.tokenizer)
+        self.weights.write_average((unet, text))
+        return StableDiffusionPipeline(
+            vae=vae,
+            text_encoder=text,
+            tokenizer=self.tokenizer,
+            unet=unet,
+            scheduler=build_scheduler(),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+
+
+def train(settings: TrainSettings) -> dict[str, float]:
+    """Train the base model; the same command goes on where a stopped run was."""
+    torch.set_num_threads(1)
+    data, training = BaseData(settings.work, settings.seed), BaseTraining(settings)
+    steps = (settings.samples or _SAMPLES) // _BATCH
+    started = saved = time.monotonic()
+    first, recent = training.step, []
+    bins, counts = np.zeros(4), np.zeros(4)
+    while training.step < steps:
+        batch = data.batch(training.step)
+        mean, losses = training.train_step(batch, learning_rate(training.step, steps))
+        recent.append(mean)
+        quarter = (batch.timesteps // 250).numpy()
+        np.add.at(bins, quarter, losses.numpy())
+        np.add.at(counts, quarter, 1)
+        if training.step % 200 == 0:
+            rate = (training.step - first) / (time.monotonic() - started)
+            _LOG.info(
+                "base step %d/%d samples %dk loss %.4f by quarter of time %s %.1f samples/s ETA %.0f min",
+                training.step,
+                steps,
+                training.step * _BATCH // 1000,
+                np.mean(recent[-200:]),
+                np.round(bins / counts, 3).tolist(),
+                rate * _BATCH,
+                (steps - training.step) / rate / 60,
+            )
+            bins[:], counts[:] = 0, 0
+        if time.monotonic() - saved > _CHECKPOINT_S or training.step == steps:
+            training.save(settings.work / "vae", settings.work / "base" / "pipe")
+            saved = time.monotonic()
+    return {"loss": float(np.mean(recent[-200:])) if recent else float("nan")}
