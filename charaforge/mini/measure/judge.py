@@ -5,16 +5,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from charaforge.mini.characters import Character
+from charaforge.mini.measure.bars import Bar
 from charaforge.mini.recipes.decoded import reconstruct
 from charaforge.mini.render import render
 from charaforge.mini.scenes import Scene, sample_scene
 from charaforge.perception.judge import SignatureJudge
 
-BARS = {"right": 0.97, "false_alarms": 0.02, "right_vae_over_right": 0.95}
-"""``false_alarms`` from above, the others from below."""
+BARS = {
+    "right": Bar(0.97),
+    "false_alarms": Bar(0.02, at_most=True),
+    "right_vae_over_right": Bar(0.95),
+}
 
 CHARACTERS = range(3000, 4000)
 
@@ -44,7 +49,9 @@ def measure(model: Path, vae: Path | None = None, characters: Sequence[int] = CH
     return figures
 
 
-def _judged(judge: SignatureJudge, pictures: np.ndarray, signed: Sequence[Scene]) -> dict[str, float]:
+def _judged(
+    judge: SignatureJudge, pictures: npt.NDArray[np.uint8], signed: Sequence[Scene]
+) -> dict[str, float]:
     decided = judge.judge([Image.fromarray(p) for p in pictures]).decided()
     truth = [(s.signature.kind, s.signature.color) for s in signed if s.signature is not None]
     seen = list(zip(decided, truth, strict=False))

@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from charaforge.mini.measure.bars import Bar
 from charaforge.mini.recipes.bank import Bank
 from charaforge.mini.recipes.decoded import reconstruct
 from charaforge.mini.render import keypoints
 from charaforge.mini.render.skeleton import pose_skeleton
 from charaforge.perception.simcc import PoseEstimator
 
-BARS = {"pck_h5_limbs": 0.90}
+BARS = {"pck_h5_limbs": Bar(0.90)}
 PICTURES = 2000
 FIGURE_HEIGHT = 92.0
 """Crown to sole of a standing figure, in figure units."""

@@ -6,13 +6,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from charaforge.mini.measure.bars import Bar
 from charaforge.mini.recipes.bank import scene_of
 from charaforge.mini.recipes.decoded import reconstruct
 from charaforge.mini.recipes.upscaler import FACTOR, box_average
 from charaforge.mini.render import render
 from charaforge.perception.upscale import Upscaler
 
-BARS = {"gain_db": 2.0, "gain_db_vae": 1.0}
+BARS = {"gain_db": Bar(2.0), "gain_db_vae": Bar(1.0)}
 PICTURES = 100
 _SIDE = 512
 

@@ -76,8 +76,9 @@ def reconstruct(
 
     dtype = training_dtype()
     vae = AutoencoderKL.from_pretrained(vae_folder).eval()
-    vae.decoder.to(dtype)
-    vae.post_quant_conv.to(dtype)
+    vae.encoder.to(memory_format=torch.channels_last)
+    for module in (vae.decoder, vae.post_quant_conv):
+        module.to(dtype=dtype, memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(0)
     parts = []
     for start in track(range(0, len(pictures), _BATCH), "reconstructing"):

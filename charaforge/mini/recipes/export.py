@@ -21,7 +21,11 @@ _SMALLEST_HALVED = 256
 
 
 def write_onnx(
-    module: nn.Module, example: Tensor, path: Path, inputs: Sequence[str], outputs: Sequence[str],
+    module: nn.Module,
+    example: Tensor,
+    path: Path,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
     free_axes: Sequence[int] = (0,),
 ) -> None:
     """Export ``module`` (float32, eval mode, one input) with float16 storage of its larger weights.
@@ -41,8 +45,14 @@ def write_onnx(
         warnings.simplefilter("ignore")  # deprecated, but its successor needs onnxscript
         plain = Path(folder) / "plain.onnx"
         torch.onnx.export(
-            module.eval(), (example,), plain, input_names=list(inputs), output_names=list(outputs),
-            dynamic_axes=axes, opset_version=_OPSET, dynamo=False,
+            module.eval(),
+            (example,),
+            plain,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_axes=axes,
+            opset_version=_OPSET,
+            dynamo=False,
         )
         model = onnx.load(plain)
     _store_halved(model)

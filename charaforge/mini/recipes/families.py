@@ -25,6 +25,11 @@ def identity_label(index: int) -> int:
     return index // FAMILY_SIZE * _MEMBERS + _MEMBER_OF_PICTURE[index % FAMILY_SIZE]
 
 
+def same_words_label(index: int) -> int:
+    """A number shared by the pictures of characters that differ in signature alone; -1 for the relatives."""
+    return index // FAMILY_SIZE if _MEMBER_OF_PICTURE[index % FAMILY_SIZE] < _MEMBERS - 1 else -1
+
+
 def family_member(first_seed: int, index: int) -> Character:
     """The character on picture ``index`` of the families that begin at ``first_seed``."""
     head = Character.from_seed(first_seed + index // FAMILY_SIZE)

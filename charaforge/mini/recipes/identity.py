@@ -14,24 +14,27 @@ from torch.nn import functional as F
 from charaforge.mini import world
 from charaforge.mini.attributes import GROUPS
 from charaforge.mini.characters import Character
-from charaforge.mini.recipes.bank import FAMILY_CHARACTERS, Bank
+from charaforge.mini.measure.identity import calibrated_threshold
+from charaforge.mini.recipes.bank import CALIBRATION_CHARACTERS, FAMILY_CHARACTERS, Bank
 from charaforge.mini.recipes.convnet import MeanAndMax, Trunk, conv_norm
 from charaforge.mini.recipes.decoded import decoded_pictures
 from charaforge.mini.recipes.export import write_card, write_onnx
-from charaforge.mini.recipes.families import FAMILY_SIZE, family_member, identity_label
+from charaforge.mini.recipes.families import FAMILY_SIZE, family_member, identity_label, same_words_label
 from charaforge.mini.recipes.settings import TrainSettings
 from charaforge.mini.recipes.steps import Plan, Trainer
 from charaforge.mini.recipes.views import Views
 from charaforge.perception.ccip import CLIP_MEAN, CLIP_STD
+from charaforge.warehouse.atomic import write_json
 
 NAME = "mini-identity"
-SAMPLES = 480_000
+SAMPLES = 200_000
 FAMILIES = 4000
 FAMILIES_PER_BATCH = 8
 DIMENSIONS = 128
 TEMPERATURE = 0.1
-_DECODED = 8000
+_DECODED = 4000
 _TRAIT_WEIGHT = 0.15
+_LOOKALIKE_WEIGHT = 10.0
 _TRAITS = {
     **{g: GROUPS[g] for g in ("hair", "style", "bangs", "eyes", "accessory")},
     "kind": ("none", *world.SIGNATURE_KINDS),
@@ -93,6 +96,22 @@ def contrastive_loss(embeddings: Tensor, labels: Tensor, temperature: float = TE
     return -(log_share.masked_fill(~same, 0).sum(1) / same.sum(1)).mean()
 
 
+def lookalike_loss(embeddings: Tensor, labels: Tensor, families: Tensor) -> Tensor:
+    """Mean squared positive cosine between characters that share all words but not the signature.
+
+    The contrastive loss is content once such pairs are clearly farther apart than pictures of one character;
+    a threshold for all characters needs them as far apart as strangers.
+
+    Args:
+        embeddings: (B, D), any length.
+        labels: int64 (B,), who is shown.
+        families: int64 (B,), -1 for pictures that are in no such pair.
+    """
+    unit = F.normalize(embeddings.float(), dim=1)
+    pairs = (families[:, None] == families) & (families >= 0) & (labels[:, None] != labels)
+    return (unit @ unit.T).clamp_min(0).square()[pairs].mean()
+
+
 def trait_labels(character: Character) -> list[int]:
     """Index of the character's value for each trait, in the order of the trait heads."""
     signature = character.signature
@@ -114,6 +133,7 @@ class _Families:
         decoded = decoded_pictures(work, bank.kind, bank, min(_DECODED, count * FAMILY_SIZE))
         self._views = Views([bank], [decoded])
         indices = range(count * FAMILY_SIZE)
+        self._same_words = torch.tensor([same_words_label(i) for i in indices])
         self._identities = torch.tensor([identity_label(i) for i in indices])
         self._traits = torch.tensor([trait_labels(family_member(FAMILY_CHARACTERS, i)) for i in indices])
 
@@ -121,8 +141,9 @@ class _Families:
         families = rng.choice(self.count, min(self.count, FAMILIES_PER_BATCH), replace=False)
         chosen = (families[:, None] * FAMILY_SIZE + np.arange(FAMILY_SIZE)).reshape(-1)
         embeddings, traits = net.both(self._views.tensor(rng, chosen, dtype))
-        metric = contrastive_loss(embeddings, self._identities[chosen])
-        return metric + _TRAIT_WEIGHT * trait_loss(traits, self._traits[chosen])
+        who = self._identities[chosen]
+        loss = contrastive_loss(embeddings, who) + _TRAIT_WEIGHT * trait_loss(traits, self._traits[chosen])
+        return loss + _LOOKALIKE_WEIGHT * lookalike_loss(embeddings, who, self._same_words[chosen])
 
 
 def train(settings: TrainSettings) -> dict[str, float]:
@@ -140,9 +161,18 @@ def train(settings: TrainSettings) -> dict[str, float]:
     trainer = Trainer(net, plan, settings.work / f"{NAME}.safetensors", settings.seed)
     final = trainer.fit(lambda rng, dtype: families.loss(net, rng, dtype))
     export(trainer.finished(IdentityNet()), settings.out)
+    _calibrate(settings.out, min(1.0, samples / SAMPLES))
     trained_on = {"pictures": samples, "seed": settings.seed, "recipe": "charaforge.mini.recipes.identity"}
     write_card(settings.out, "identity", trained_on)
     return {"loss": final, "samples": float(samples)}
+
+
+def _calibrate(out: Path, share: float) -> None:
+    """Write ``metrics.json``: the threshold on characters that are neither trained on nor measured."""
+    characters = range(CALIBRATION_CHARACTERS, CALIBRATION_CHARACTERS + max(2, round(30 * share)))
+    impostors = range(characters.stop, characters.stop + max(50, round(1500 * share)))
+    cosine = calibrated_threshold(out, characters, impostors)
+    write_json(out / "metrics.json", {"threshold": (1 - cosine) / 2, "cosine": cosine, "false_accepts": 0.01})
 
 
 def export(net: nn.Module, out: Path) -> None:

@@ -24,9 +24,9 @@ from charaforge.mini.scenes import Scene
 from charaforge.warehouse.atomic import write_json
 
 NAME = "mini-signature-judge"
-SAMPLES = 200_000
+SAMPLES = 40_000
 BATCH = 64
-SIGNED_PICTURES, BASE_PICTURES, DECODED = 20_000, 4000, 4000
+SIGNED_PICTURES, BASE_PICTURES, DECODED = 12_000, 4000, 1000
 KINDS = ("none", *world.SIGNATURE_KINDS)
 COLORS = ("none", *world.SIGNATURE_COLORS)
 _AUGMENTATION = 7919
@@ -67,8 +67,10 @@ def judge_loss(logits: Tensor, labels: Tensor) -> Tensor:
 class _Judged:
     def __init__(self, work: Path, samples: int) -> None:
         share = min(1.0, samples / SIGNED_PICTURES)
-        banks = [Bank(work / "bank", kind, round(count * share))
-                 for kind, count in (("judged", SIGNED_PICTURES), ("base", BASE_PICTURES))]
+        banks = [
+            Bank(work / "bank", kind, round(count * share))
+            for kind, count in (("judged", SIGNED_PICTURES), ("base", BASE_PICTURES))
+        ]
         self._views = Views(banks, [decoded_pictures(work, b.kind, b, min(DECODED, len(b))) for b in banks])
         self._labels = torch.tensor([labels_of(b.scene(i)) for b in banks for i in range(len(b))])
 

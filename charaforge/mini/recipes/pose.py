@@ -22,7 +22,7 @@ from charaforge.perception.simcc import MMPOSE_MEAN, MMPOSE_STD, OPENPOSE_JOINTS
 NAME = "mini-pose"
 SAMPLES = 250_000
 BATCH = 64
-BASE_PICTURES, SIGNED_PICTURES, DECODED = 40_000, 12_000, 4000
+BASE_PICTURES, SIGNED_PICTURES, DECODED = 40_000, 12_000, 1500
 SIGMA = 4.0
 """Standard deviation of the target distribution in bins; a bin is half a pixel."""
 
@@ -92,8 +92,10 @@ def pose_loss(output: tuple[Tensor, Tensor, Tensor], points: Tensor) -> Tensor:
 class _Posed:
     def __init__(self, work: Path, samples: int) -> None:
         share = min(1.0, samples / (BASE_PICTURES + SIGNED_PICTURES))
-        banks = [Bank(work / "bank", kind, round(count * share))
-                 for kind, count in (("base", BASE_PICTURES), ("signed", SIGNED_PICTURES))]
+        banks = [
+            Bank(work / "bank", kind, round(count * share))
+            for kind, count in (("base", BASE_PICTURES), ("signed", SIGNED_PICTURES))
+        ]
         decoded = [decoded_pictures(work, b.kind, b, min(DECODED, len(b))) for b in banks]
         self._views = Views(banks, decoded, fixed_geometry=True)
         points = [keypoints(bank.scene(i)) for bank in banks for i in range(len(bank))]

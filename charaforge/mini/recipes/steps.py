@@ -114,7 +114,13 @@ class Trainer:
         pictures = rate * self.plan.batch
         _log.info(
             "%s: step %d/%d, loss %.4f, %.0f pictures/s, %d:%02d left",
-            self.checkpoint.stem, self.step, self.plan.steps, recent, pictures, left // 60, left % 60,
+            self.checkpoint.stem,
+            self.step,
+            self.plan.steps,
+            recent,
+            pictures,
+            left // 60,
+            left % 60,
         )
 
     def _save(self) -> None:

@@ -22,7 +22,7 @@ from charaforge.warehouse.atomic import write_text
 NAME = "mini-tagger"
 SAMPLES = 600_000
 BATCH = 64
-BASE_PICTURES, SIGNED_PICTURES, DECODED = 50_000, 16_000, 4000
+BASE_PICTURES, SIGNED_PICTURES, DECODED = 50_000, 16_000, 2000
 _FLAGS = ("ahoge", "blush")
 _HEADS = {**{g: len(v) for g, v in GROUPS.items()}, **dict.fromkeys(_FLAGS, 2)}
 _IGNORED = -100
@@ -100,8 +100,10 @@ def train(settings: TrainSettings) -> dict[str, float]:
 class _LabelledViews:
     def __init__(self, work: Path, samples: int) -> None:
         share = min(1.0, samples / (BASE_PICTURES + SIGNED_PICTURES))
-        banks = [Bank(work / "bank", "base", round(BASE_PICTURES * share)),
-                 Bank(work / "bank", "signed", round(SIGNED_PICTURES * share))]
+        banks = [
+            Bank(work / "bank", "base", round(BASE_PICTURES * share)),
+            Bank(work / "bank", "signed", round(SIGNED_PICTURES * share)),
+        ]
         self._views = Views(banks, [decoded_pictures(work, b.kind, b, min(DECODED, len(b))) for b in banks])
         self._table = torch.tensor([labels_of(b.scene(i)) for b in banks for i in range(len(b))])
         self.labels = self._table[:0]
