@@ -1,0 +1,1 @@
+"""The library as a service: HTTP and queue, nothing else."""

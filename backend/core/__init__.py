@@ -1,0 +1,1 @@
+"""Settings, errors and guards of the service."""

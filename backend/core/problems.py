@@ -1,0 +1,111 @@
+"""Errors as `application/problem+json` (RFC 9457): what happened, with which value, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from charaforge.errors import CharaForgeError, ModelFileError, UsageError, WarehouseError, suggestion
+from charaforge.logs import get_logger
+
+logger = get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+_STATUS: tuple[tuple[type[CharaForgeError], int], ...] = (
+    (UsageError, 422),
+    (ModelFileError, 409),
+    (WarehouseError, 503),
+)
+
+
+class Problem(BaseModel):
+    """Body of every answer that is not a success."""
+
+    type: str = Field("about:blank", description="kind of problem, as a URN")
+    title: str = Field(description="the same for all problems of a kind")
+    status: int = Field(description="HTTP status")
+    detail: str = Field(description="what happened, with the value, and what to do")
+    errors: list[dict[str, Any]] = Field([], description="each fault of the body: field, message, value")
+
+
+class ProblemError(Exception):
+    """Raised by routes; becomes a problem document."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+
+
+def problem_of(error: CharaForgeError) -> Problem:
+    """Return the problem document of an error of the library."""
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    detail = ". ".join(part for part in (error.message, error.hint) if part)
+    return Problem(
+        type=f"urn:charaforge:{error.slug}", title=HTTPStatus(status).phrase, status=status, detail=detail
+    )
+
+
+def plain_problem(status: int, detail: str, slug: str = "") -> Problem:
+    """Return a problem document that is no error of the library."""
+    kind = f"urn:charaforge:{slug}" if slug else "about:blank"
+    return Problem(type=kind, title=HTTPStatus(status).phrase, status=status, detail=detail)
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of the app leave as a problem document."""
+
+    def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+        body = problem.model_dump(exclude_defaults=True, exclude={"type"}) | {"type": problem.type}
+        return JSONResponse(body, problem.status, headers=headers, media_type=MEDIA_TYPE)
+
+    @app.exception_handler(ProblemError)
+    def _problem(request: Request, error: ProblemError) -> JSONResponse:
+        return answer(error.problem)
+
+    @app.exception_handler(CharaForgeError)
+    def _library(request: Request, error: CharaForgeError) -> JSONResponse:
+        return answer(problem_of(error))
+
+    @app.exception_handler(HTTPException)
+    def _http(request: Request, error: HTTPException) -> JSONResponse:
+        return answer(plain_problem(error.status_code, str(error.detail)), error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        faults = [_fault(fault, _body_keys(request)) for fault in error.errors()]
+        detail = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
+        problem = plain_problem(422, detail, "invalid-request")
+        return answer(problem.model_copy(update={"errors": faults}))
+
+    @app.exception_handler(Exception)
+    def _unforeseen(request: Request, error: Exception) -> JSONResponse:
+        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return answer(plain_problem(500, "the service failed; its log says why", "fault"))
+
+
+def _fault(fault: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """Return one fault of a request: the field, what is wrong, and the value where it is short."""
+    where = ".".join(str(part) for part in fault["loc"] if part != "body") or "body"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        hint = suggestion(where, keys)
+        message = f"unknown key; {hint}" if hint else "unknown key"
+    told: dict[str, Any] = {"field": where, "message": message}
+    value = fault.get("input")
+    if isinstance(value, str | int | float | bool) and len(str(value)) <= 80:
+        told["value"] = value
+    return told
+
+
+def _body_keys(request: Request) -> list[str]:
+    """Return the keys that the body of the route that was asked may have."""
+    field = getattr(request.scope.get("route"), "body_field", None)
+    model = getattr(getattr(field, "field_info", None), "annotation", None)
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []

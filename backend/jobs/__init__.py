@@ -1,0 +1,1 @@
+"""The queue: where jobs wait, who does them, and what they do."""
