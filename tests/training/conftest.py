@@ -25,6 +25,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     return tiny_warehouse(tmp_path_factory.mktemp("tiny"))
 
 
+@pytest.fixture
+def tiny_folder(tiny: Warehouse) -> Path:
+    return tiny.sd / "tiny-sd"
+
+
 def write_picture(path: Path, seed: int, size: tuple[int, int] = (64, 64)) -> None:
     pixels = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
