@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from charaforge.errors import DatasetError, UnknownNameError, UsageError
 from charaforge.training.pictures import SUFFIXES
 from charaforge.warehouse.layout import Warehouse
+from charaforge.warehouse.tables import locate_picture, table_rows
 
 CAPTION_SUFFIXES = (".txt", ".caption")
 SPLITS = ("train", "val", "ref", "calib")
@@ -88,16 +88,14 @@ def read_table(table: Path, warehouse: Warehouse, tag_field: str, character: str
         UnknownNameError: a column is missing, or nothing in the table is called `character`.
         DatasetError: the table has no rows, or mixes characters and none was chosen.
     """
-    rows = list(_rows(table))
-    if not rows:
-        raise DatasetError(f"{table} has no rows", "write one row per picture")
+    rows = table_rows(table)
     for column in ("image_path", tag_field):
         if column not in rows[0]:
             raise UnknownNameError(f"column of {table.name}", column, rows[0])
     listing = Listing()
     for number, row in _rows_of_character(rows, table, character):
         split = row.get("split") or "train"
-        path = _locate(row["image_path"], table, warehouse)
+        path = locate_picture(row["image_path"], table, warehouse)
         if split not in SPLITS:
             known = ", ".join(SPLITS)
             listing.problems.append(f"{path}: row {number} has split {split!r}, which is none of {known}")
@@ -122,38 +120,6 @@ def _rows_of_character(
             "say which one with the key character",
         )
     return [(number, row) for number, row in numbered if not character or row.get("character") == character]
-
-
-def _rows(table: Path) -> Iterator[dict[str, str]]:
-    if not table.is_file():
-        raise UsageError(f"there is no table {table}", "give the path of a CSV or Parquet file")
-    if table.suffix.lower() == ".parquet":
-        yield from _parquet_rows(table)
-    elif table.suffix.lower() == ".csv":
-        with table.open(encoding="utf-8-sig", newline="") as stream:
-            for row in csv.DictReader(stream):
-                yield {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
-    else:
-        raise UsageError(f"{table} is neither CSV nor Parquet", "metadata tables end in .csv or .parquet")
-
-
-def _parquet_rows(table: Path) -> Iterator[dict[str, str]]:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        rows = parquet.read_table(table).to_pylist()
-    except pyarrow.ArrowInvalid as error:
-        raise DatasetError(f"{table} is not a Parquet file: {error}", "write it again") from error
-    for row in rows:
-        yield {key: "" if value is None else str(value).strip() for key, value in row.items()}
-
-
-def _locate(stored: str, table: Path, warehouse: Warehouse) -> Path:
-    """Return the path that a table means: inside the warehouse first, then beside the table."""
-    path = warehouse.locate(stored)
-    beside = table.parent.resolve() / stored
-    return beside if not path.exists() and beside.exists() else path
 
 
 def _hidden(path: Path) -> bool:
