@@ -50,12 +50,15 @@ def rendered(count: int) -> Iterator[Image.Image]:
 
 def generated(count: int, warehouse: Warehouse) -> Iterator[Image.Image]:
     """``count`` pictures by mini-sd, each of the words of another random scene, 128 px."""
-    generator = Generator(warehouse)
-    for seed in range(FIRST_SEED, FIRST_SEED + count):
-        prompt = ", ".join(scene_tags(sample_scene(random.Random(f"impostor {seed}"))))
-        side = world.NATIVE_SIDE
-        request = GenerationRequest(prompt=prompt, model="mini-sd", width=side, height=side, seed=seed)
-        yield from (picture.image for picture in generator.generate(request))
+    side = world.NATIVE_SIDE
+    prompts = (
+        ", ".join(scene_tags(sample_scene(random.Random(f"impostor {FIRST_SEED + i}")))) for i in range(count)
+    )
+    requests = [
+        GenerationRequest(prompt=prompt, model="mini-sd", width=side, height=side, seed=FIRST_SEED + i)
+        for i, prompt in enumerate(prompts)
+    ]
+    return (picture.image for picture in Generator(warehouse).generate_many(requests))
 
 
 def embed(pictures: Iterator[Image.Image], encoder: IdentityEncoder, count: int) -> npt.NDArray[np.float16]:
