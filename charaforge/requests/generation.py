@@ -37,8 +37,8 @@ class LoraUse(StrictModel):
         return {"name": name, "weight": weight} if colon else {"name": weight}
 
 
-class GenerationRequest(StrictModel):
-    """Pictures of one prompt."""
+class PictureRequest(StrictModel):
+    """One picture, but for its LoRAs: what the library's request and the service's bodies have in common."""
 
     prompt: Prompt = Field(description="what to show")
     negative: Prompt = Field("", description="what not to show")
@@ -49,10 +49,6 @@ class GenerationRequest(StrictModel):
     seed: int = Field(-1, ge=-1, le=MAX_SEED, description="of the first picture; -1 = random, recorded")
     scheduler: str = Field(DEFAULT_SAMPLER, description="sampler, by our name, A1111's or diffusers'")
     guidance: float = Field(5.0, gt=0.0, le=30.0, description="scale of classifier-free guidance; 1 = off")
-    loras: tuple[LoraUse, ...] = Field((), max_length=MAX_LORAS, description="LoRAs, all at once")
-    count: int = Field(
-        1, ge=1, le=MAX_COUNT, description="pictures; the seed grows by 1 from one to the next"
-    )
 
     @field_validator("scheduler")
     @classmethod
@@ -68,6 +64,15 @@ class GenerationRequest(StrictModel):
         if "\0" in text:
             raise ValueError("a prompt cannot hold the character NUL")
         return text
+
+
+class GenerationRequest(PictureRequest):
+    """Pictures of one prompt: everything that decides their pixels, beside weights and versions."""
+
+    loras: tuple[LoraUse, ...] = Field((), max_length=MAX_LORAS, description="LoRAs, all at once")
+    count: int = Field(
+        1, ge=1, le=MAX_COUNT, description="pictures; the seed grows by 1 from one to the next"
+    )
 
     @field_validator("loras")
     @classmethod
