@@ -1,4 +1,4 @@
-"""Contact sheets of the mini world and its models, for people to look at: ``docs/mini/*.jpg``.
+"""Contact sheets of the mini world and its models, for people to look at: ``docs/mini/*.png``.
 
 python -m charaforge.mini.measure.sheets renderer base vae --out docs/mini
 python -m charaforge.mini.measure.sheets lora --report FOLDER --out docs/mini
@@ -84,7 +84,7 @@ def lora_sheet(warehouse: Warehouse, report: Path) -> Image.Image:
     upscaler = Upscaler(registry.get(str(base.card["upscaler"]), "upscaler").path)
     arms = {arm["name"]: arm["pictures"] for arm in told["arms"]}
     step = len(arms["lora"]) // _COLUMNS
-    pictures = [Image.open(path) for path in told["references"][:_COLUMNS]]
+    pictures: list[Image.Image] = [Image.open(path) for path in told["references"][:_COLUMNS]]
     for name in ("trigger", "traits", "lora"):
         files = [report / arms[name][column * step]["file"] for column in range(_COLUMNS)]
         pictures += upscaler.upscale([Image.open(file) for file in files])
@@ -115,8 +115,8 @@ def main() -> None:
     warehouse = bootstrap()
     for name in arguments.sheets:
         sheet = lora_sheet(warehouse, arguments.report) if name == "lora" else SHEETS[name](warehouse)
-        with replacing(arguments.out / f"{name}.jpg") as temporary:
-            sheet.save(temporary, quality=88)
+        with replacing(arguments.out / f"{name}.png") as temporary:
+            sheet.quantize(256, dither=Image.Dither.NONE).save(temporary, optimize=True)
 
 
 if __name__ == "__main__":
