@@ -30,9 +30,9 @@ def render(request: dict[str, Any]) -> dict[str, Any]:
         `{"image_path", "metadata_path", "elapsed_ms"}`; or `{"problem": …}`, a problem document, where the
         library refused.
     """
+    start = time.monotonic()
     from charaforge.generation.outputs import new_folder, save
 
-    start = time.monotonic()
     warehouse = bootstrap()
     try:
         (image,) = _generator(warehouse).generate(GenerationRequest.model_validate(request))
