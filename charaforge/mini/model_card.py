@@ -78,7 +78,7 @@ def write_model_card(folder: Path, bars: Mapping[str, str]) -> None:
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     name = card["name"]
     purpose, layout, limits = _TOLD[name]
-    recipe = _RECIPES[name]
+    recipe, seed = _RECIPES[name], card["trained_on"].get("seed", 0)
     trained = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in card["trained_on"].items())
     rows = [f"| {k} | {v:.4g} | {bars.get(k, '')} |" for k, v in card.get("measured", {}).items()]
     lines = [
@@ -88,7 +88,8 @@ def write_model_card(folder: Path, bars: Mapping[str, str]) -> None:
         f"From random weights, on pictures of CharaForge's own renderer alone (world version "
         f"{card['world_version']}), by `charaforge/mini/recipes/{recipe}.py`, on one CPU core: {trained}.",
         "No outside picture, weight or tag list went into it.", "",
-        f"To make it again: `charaforge mini train {recipe}`; the same command continues a stopped training.",
+        f"To make it again: `charaforge mini train {recipe} --seed {seed}`; "
+        "the same command continues a stopped training.",
         f"To measure it again: `python -m charaforge.mini.measure.small_nets {name}`.", "",
         "## Measured", "", "| figure | value | wanted |", "|---|---|---|", *rows, "",
         "## Limits", "", limits, "",

@@ -75,8 +75,9 @@ def test_two_steps_make_a_model_that_its_wrapper_opens(
     tmp_path: Path, name: str, samples: int, kind: str, works: Callable[[Path], None]
 ) -> None:
     recipe = importlib.import_module(f"charaforge.mini.recipes.{name}")
-    out = tmp_path / "out"
-    figures = recipe.train(TrainSettings(tmp_path / "work", out, samples, seed=1))
+    figures = recipe.train(TrainSettings(tmp_path / "work", tmp_path / "weights", samples, seed=1))
+    (out,) = (tmp_path / "weights").iterdir()
+    assert out.name == recipe.NAME
     assert np.isfinite(figures["loss"])
     works(out)
     card = json.loads((out / "card.json").read_text())

@@ -21,7 +21,7 @@ BARS = {
     "right_vae_over_right": Bar(0.95),
 }
 
-CHARACTERS = range(3000, 4000)
+CHARACTERS = range(3000, 3500)
 
 
 def measure(model: Path, vae: Path | None = None, characters: Sequence[int] = CHARACTERS) -> dict[str, float]:

@@ -16,6 +16,7 @@ from charaforge.perception.wd14 import TagScores, WD14Tagger
 
 BARS = {"macro_f1": Bar(0.95)}
 PICTURES = 4000
+VAE_PICTURES = 1000
 _THRESHOLD = 0.35
 
 
@@ -25,7 +26,7 @@ def measure(model: Path, work: Path, vae: Path | None = None, pictures: int = PI
     Args:
         model: The tagger's folder.
         work: Folder that holds the banks; missing pictures are rendered.
-        vae: AutoencoderKL folder; with it, reconstructions are tagged too.
+        vae: AutoencoderKL folder; with it, reconstructions (of the first 1,000) are tagged too.
         pictures: How many, a multiple of the bank's chunk.
 
     Returns:
@@ -37,7 +38,7 @@ def measure(model: Path, work: Path, vae: Path | None = None, pictures: int = PI
     tagger, shown = WD14Tagger(model), bank.pictures(range(pictures))
     figures = _tagged(tagger, shown, scenes)
     if vae is not None:
-        decoded = _tagged(tagger, reconstruct(vae, shown), scenes)
+        decoded = _tagged(tagger, reconstruct(vae, shown[:VAE_PICTURES]), scenes[:VAE_PICTURES])
         figures |= {f"{name}_vae": value for name, value in decoded.items()}
     return figures
 

@@ -27,12 +27,13 @@ from charaforge.perception.ccip import CLIP_MEAN, CLIP_STD
 from charaforge.warehouse.atomic import write_json
 
 NAME = "mini-identity"
-SAMPLES = 200_000
+SAMPLES = 120_000
 FAMILIES = 4000
 FAMILIES_PER_BATCH = 8
 DIMENSIONS = 128
 TEMPERATURE = 0.1
-_DECODED = 4000
+DECODED_FAMILIES, DECODED_PER_BATCH = 140, 2
+"""Families with VAE reconstructions among their pictures, and how many of them are in each batch."""
 _TRAIT_WEIGHT = 0.15
 _LOOKALIKE_WEIGHT = 10.0
 _TRAITS = {
@@ -130,7 +131,7 @@ class _Families:
     def __init__(self, work: Path, count: int) -> None:
         bank = Bank(work / "bank", "families", count * FAMILY_SIZE)
         self.count = count
-        decoded = decoded_pictures(work, bank.kind, bank, min(_DECODED, count * FAMILY_SIZE))
+        decoded = decoded_pictures(work, bank.kind, bank, min(DECODED_FAMILIES, count) * FAMILY_SIZE)
         self._views = Views([bank], [decoded])
         indices = range(count * FAMILY_SIZE)
         self._same_words = torch.tensor([same_words_label(i) for i in indices])
@@ -138,7 +139,9 @@ class _Families:
         self._traits = torch.tensor([trait_labels(family_member(FAMILY_CHARACTERS, i)) for i in indices])
 
     def loss(self, net: IdentityNet, rng: np.random.Generator, dtype: torch.dtype) -> Tensor:
-        families = rng.choice(self.count, min(self.count, FAMILIES_PER_BATCH), replace=False)
+        few = rng.choice(min(DECODED_FAMILIES, self.count), DECODED_PER_BATCH, replace=False)
+        others = rng.choice(self.count, FAMILIES_PER_BATCH - DECODED_PER_BATCH, replace=False)
+        families = np.unique(np.concatenate([few, others]))
         chosen = (families[:, None] * FAMILY_SIZE + np.arange(FAMILY_SIZE)).reshape(-1)
         embeddings, traits = net.both(self._views.tensor(rng, chosen, dtype))
         who = self._identities[chosen]
@@ -147,12 +150,12 @@ class _Families:
 
 
 def train(settings: TrainSettings) -> dict[str, float]:
-    """Render the families, train, export to ``settings.out`` and set the threshold; resumable.
+    """Render the families, train, export to ``settings.out``/mini-identity and set the threshold; resumable.
 
     Returns:
         Final training loss and number of pictures.
     """
-    samples = settings.samples or SAMPLES
+    samples, out = settings.samples or SAMPLES, settings.out / NAME
     torch.manual_seed(settings.seed)
     net = IdentityNet()
     batch = FAMILIES_PER_BATCH * FAMILY_SIZE
@@ -160,10 +163,10 @@ def train(settings: TrainSettings) -> dict[str, float]:
     plan = Plan(steps=-(-samples // batch), batch=batch)
     trainer = Trainer(net, plan, settings.work / f"{NAME}.safetensors", settings.seed)
     final = trainer.fit(lambda rng, dtype: families.loss(net, rng, dtype))
-    export(trainer.finished(IdentityNet()), settings.out)
-    _calibrate(settings.out, min(1.0, samples / SAMPLES))
+    export(trainer.finished(IdentityNet()), out)
+    _calibrate(out, min(1.0, samples / SAMPLES))
     trained_on = {"pictures": samples, "seed": settings.seed, "recipe": "charaforge.mini.recipes.identity"}
-    write_card(settings.out, "identity", trained_on)
+    write_card(out, "identity", trained_on)
     return {"loss": final, "samples": float(samples)}
 
 

@@ -81,12 +81,12 @@ class _Judged:
 
 
 def train(settings: TrainSettings) -> dict[str, float]:
-    """Render the banks, train, and export to ``settings.out``; resumable.
+    """Render the banks, train, and export to ``settings.out``/mini-signature-judge; resumable.
 
     Returns:
         Final training loss and number of pictures.
     """
-    samples = settings.samples or SAMPLES
+    samples, out = settings.samples or SAMPLES, settings.out / NAME
     torch.manual_seed(settings.seed + _AUGMENTATION)
     net = JudgeNet()
     judged = _Judged(settings.work, samples)
@@ -94,9 +94,9 @@ def train(settings: TrainSettings) -> dict[str, float]:
     checkpoint = settings.work / f"{NAME}.safetensors"
     trainer = Trainer(net, plan, checkpoint, settings.seed + _AUGMENTATION)
     final = trainer.fit(lambda rng, dtype: judged.loss(net, rng, dtype))
-    export(trainer.finished(JudgeNet()), settings.out)
+    export(trainer.finished(JudgeNet()), out)
     trained_on = {"pictures": samples, "seed": settings.seed, "recipe": "charaforge.mini.recipes.judge"}
-    write_card(settings.out, "judge", trained_on)
+    write_card(out, "judge", trained_on)
     return {"loss": final, "samples": float(samples)}
 
 

@@ -20,9 +20,9 @@ from charaforge.mini.render import keypoints
 from charaforge.perception.simcc import MMPOSE_MEAN, MMPOSE_STD, OPENPOSE_JOINTS
 
 NAME = "mini-pose"
-SAMPLES = 250_000
+SAMPLES = 90_000
 BATCH = 64
-BASE_PICTURES, SIGNED_PICTURES, DECODED = 40_000, 12_000, 1500
+BASE_PICTURES, SIGNED_PICTURES, DECODED = 40_000, 12_000, 1000
 SIGMA = 4.0
 """Standard deviation of the target distribution in bins; a bin is half a pixel."""
 
@@ -108,21 +108,21 @@ class _Posed:
 
 
 def train(settings: TrainSettings) -> dict[str, float]:
-    """Render the banks, train, and export to ``settings.out``; resumable.
+    """Render the banks, train, and export to ``settings.out``/mini-pose; resumable.
 
     Returns:
         Final training loss and number of pictures.
     """
-    samples = settings.samples or SAMPLES
+    samples, out = settings.samples or SAMPLES, settings.out / NAME
     torch.manual_seed(settings.seed)
     net = PoseNet()
     posed = _Posed(settings.work, samples)
     plan = Plan(steps=-(-samples // BATCH), batch=BATCH)
     trainer = Trainer(net, plan, settings.work / f"{NAME}.safetensors", settings.seed)
     final = trainer.fit(lambda rng, dtype: posed.loss(net, rng, dtype))
-    export(trainer.finished(PoseNet()), settings.out)
+    export(trainer.finished(PoseNet()), out)
     trained_on = {"pictures": samples, "seed": settings.seed, "recipe": "charaforge.mini.recipes.pose"}
-    write_card(settings.out, "pose", trained_on)
+    write_card(out, "pose", trained_on)
     return {"loss": final, "samples": float(samples)}
 
 

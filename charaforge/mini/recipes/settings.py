@@ -10,7 +10,7 @@ class TrainSettings:
 
     Attributes:
         work: Folder for banks and checkpoints; the same folder again continues a stopped training.
-        out: Folder that receives the finished model and its card.
+        out: Folder of finished weights; each recipe writes the folder of its model there.
         samples: How many pictures to train on in total; None for the recipe's own number.
         seed: Seed of the initial weights and of all random choices.
     """

@@ -20,7 +20,7 @@ from charaforge.mini.scenes import Scene, all_tags, scene_tags
 from charaforge.warehouse.atomic import write_text
 
 NAME = "mini-tagger"
-SAMPLES = 600_000
+SAMPLES = 90_000
 BATCH = 64
 BASE_PICTURES, SIGNED_PICTURES, DECODED = 50_000, 16_000, 2000
 _FLAGS = ("ahoge", "blush")
@@ -79,21 +79,21 @@ def tagger_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def train(settings: TrainSettings) -> dict[str, float]:
-    """Render the banks, train, export to ``settings.out`` and measure; resumable.
+    """Render the banks, train, export to ``settings.out``/mini-tagger and measure; resumable.
 
     Returns:
         Final training loss and number of pictures.
     """
-    samples = settings.samples or SAMPLES
+    samples, out = settings.samples or SAMPLES, settings.out / NAME
     torch.manual_seed(settings.seed)
     net = TaggerNet()
     plan = Plan(steps=-(-samples // BATCH), batch=BATCH, rate=3e-3)
     views = _LabelledViews(settings.work, samples)
     trainer = Trainer(net, plan, settings.work / f"{NAME}.safetensors", settings.seed)
     final = trainer.fit(lambda rng, dtype: tagger_loss(net(views.batch(rng, dtype)), views.labels))
-    export(trainer.finished(TaggerNet()), settings.out)
+    export(trainer.finished(TaggerNet()), out)
     trained_on = {"pictures": samples, "seed": settings.seed, "recipe": "charaforge.mini.recipes.tagger"}
-    write_card(settings.out, "tagger", trained_on)
+    write_card(out, "tagger", trained_on)
     return {"loss": final, "samples": float(samples)}
 
 

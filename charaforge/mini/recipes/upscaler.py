@@ -23,10 +23,10 @@ from charaforge.mini.render import render
 from charaforge.warehouse.atomic import replacing
 
 NAME = "mini-upscaler"
-SAMPLES = 120_000
+SAMPLES = 40_000
 BATCH = 24
 FACTOR = 4
-PICTURES = 1200
+PICTURES = 800
 _LARGE = FACTOR * world.NATIVE_SIDE
 _CROP = 32
 _CHANNELS, _BLOCKS = 48, 3
@@ -133,21 +133,21 @@ class _Crops:
 
 
 def train(settings: TrainSettings) -> dict[str, float]:
-    """Render large pictures, train on crops, and export to ``settings.out``; resumable.
+    """Render large pictures, train on crops, and export to ``settings.out``/mini-upscaler; resumable.
 
     Returns:
         Final training loss and number of crops.
     """
-    samples = settings.samples or SAMPLES
+    samples, out = settings.samples or SAMPLES, settings.out / NAME
     torch.manual_seed(settings.seed)
     net = UpscalerNet()
     crops = _Crops(settings.work, min(PICTURES, samples))
     plan = Plan(steps=-(-samples // BATCH), batch=BATCH, decay=0.0, clip=1.0)
     trainer = Trainer(net, plan, settings.work / f"{NAME}.safetensors", settings.seed)
     final = trainer.fit(lambda rng, dtype: crops.loss(net, rng, dtype))
-    export(trainer.finished(UpscalerNet()), settings.out)
+    export(trainer.finished(UpscalerNet()), out)
     trained_on = {"crops": samples, "seed": settings.seed, "recipe": "charaforge.mini.recipes.upscaler"}
-    write_card(settings.out, "upscaler", trained_on, factor=FACTOR)
+    write_card(out, "upscaler", trained_on, factor=FACTOR)
     return {"loss": final, "samples": float(samples)}
 
 
