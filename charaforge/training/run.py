@@ -25,6 +25,7 @@ from charaforge.training.processes import Processes
 from charaforge.training.setup import Prepared, Setup, build, identity, make_plan
 from charaforge.warehouse.atomic import write_text
 from charaforge.warehouse.layout import Warehouse
+from charaforge.warehouse.registry import Registry
 
 logger = get_logger(__name__)
 
@@ -51,7 +52,7 @@ class TrainingResult:
 
 
 def prepare(config: TrainingConfig, warehouse: Warehouse) -> Prepared:
-    """Load the base, decode every picture, check every caption; tell what will be done in log lines.
+    """Load the base, decode every picture, check every caption: everything but training.
 
     Raises:
         CharaForgeError: the run cannot begin; the subclass and message say why.
@@ -61,8 +62,6 @@ def prepare(config: TrainingConfig, warehouse: Warehouse) -> Prepared:
     base = load_base(config, warehouse, processes.device)
     dataset = load_dataset(config, warehouse, base.resolution, base.multiple)
     prepared = Prepared(config, plan, base, dataset, processes)
-    for line in report(prepared) if processes.leads else ():
-        logger.info("%s", line)
     check_captions(prepared)
     return prepared
 
@@ -71,7 +70,7 @@ def run(config: TrainingConfig, warehouse: Warehouse) -> TrainingResult:
     """Train a LoRA; a run that was stopped goes on where it was, a finished one is only reported.
 
     Writes into `config.output_dir`: the LoRA, `checkpoints/`, `state/`, `MODEL_CARD.md`,
-    `resolved_config.yaml` and `events.jsonl`.
+    `resolved_config.yaml`, `events.jsonl` and `samples/`.
 
     Raises:
         KeyboardInterrupt: Ctrl-C or SIGTERM; the state is saved.
@@ -79,6 +78,8 @@ def run(config: TrainingConfig, warehouse: Warehouse) -> TrainingResult:
     """
     started = time.monotonic()
     prepared = prepare(config, warehouse)
+    for line in report(prepared) if prepared.processes.leads else ():
+        logger.info("%s", line)
     folder = _open_folder(config.output_dir)
     states = StateFolder(folder / "state", identity(prepared))
     exporter = Exporter(folder, run_header(prepared))
@@ -88,6 +89,8 @@ def run(config: TrainingConfig, warehouse: Warehouse) -> TrainingResult:
     else:
         setup = build(prepared, TensorCache(warehouse.training_cache))
         state = _train(prepared, setup, states, Journal(folder / "events.jsonl"), exporter)
+        if config.sample_prompts and prepared.processes.leads:
+            _render_samples(prepared, warehouse)
     return TrainingResult(
         lora_file=exporter.lora_file,
         steps=state.step,
@@ -148,6 +151,19 @@ def _finish(
         setup.adapter.load_state(states.load_best())
     exporter.finish(setup.adapter, chosen)
     write_text(prepared.config.output_dir / "MODEL_CARD.md", model_card(prepared, state, chosen))
+
+
+def _render_samples(prepared: Prepared, warehouse: Warehouse) -> None:
+    """Render the sample prompts, where the generator can find base and LoRA by their names."""
+    from charaforge.generation.generator import Generator
+    from charaforge.training.samples import render_samples
+
+    config, registry = prepared.config, Registry(warehouse)
+    named = config.output_dir.resolve() == warehouse.lora_folder(config.lora_id).resolve()
+    if not named or config.model_id not in {entry.name for entry in registry.list("base")}:
+        logger.warning("no samples: they need a base and an output_dir that are in the warehouse")
+        return
+    render_samples(config, config.model_id, Generator(warehouse, registry))
 
 
 def _chosen_step(config: TrainingConfig, state: RunState) -> int:

@@ -57,9 +57,11 @@ def run(args: argparse.Namespace) -> int:
     warehouse = bootstrap()
     config = _config(args, warehouse)
     from charaforge.training import run as training
+    from charaforge.training.preflight import report
 
     if args.dry_run:
-        training.prepare(config, warehouse)
+        for line in report(training.prepare(config, warehouse)):
+            print(line)
         print("nothing was trained (--dry-run)")
         return ExitCode.PASS
     if args.fresh:
