@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ NAME = "mini"
 HELP = "draw pictures of the embedded mini world; train the models embedded with it"
 
 _PICTURES = 48
+_RECIPES = ("vae", "base", "tagger", "judge", "identity", "pose", "upscaler")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +38,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     draw.add_argument(
         "--size", type=int, default=512, metavar="PX", help="side, 128 to 1024 px [default: 512]"
     )
+    _add_train_arguments(actions)
+
+
+def _add_train_arguments(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    train = actions.add_parser(
+        "train", help="train a member of the mini family; call it again to go on", allow_abbrev=False
+    )
+    train.add_argument("model", choices=_RECIPES, help="which one")
+    train.add_argument(
+        "--work", type=Path, metavar="DIR", help="banks, checkpoints [default: mini-work in the warehouse]"
+    )
+    train.add_argument(
+        "--out", type=Path, metavar="DIR", help="finished weights [default: DIR/weights in --work]"
+    )
+    train.add_argument(
+        "--samples", type=int, metavar="N", help="training samples [default: the recipe's own]"
+    )
+    train.add_argument("--seed", type=int, default=1, metavar="N", help="initial weights, order [default: 1]")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,4 +83,17 @@ def _draw(args: argparse.Namespace) -> int:
     return ExitCode.PASS
 
 
-_ACTIONS: Mapping[str, Callable[[argparse.Namespace], int]] = {"draw": _draw}
+def _train(args: argparse.Namespace) -> int:
+    from charaforge.mini.recipes.settings import TrainSettings
+
+    if args.samples is not None and args.samples < 1:
+        raise UsageError(f"--samples {args.samples}", "give a number of training samples, 1 or more")
+    work = args.work or bootstrap().root / "mini-work"
+    out = args.out or work / "weights"
+    recipe = importlib.import_module(f"charaforge.mini.recipes.{args.model}")
+    figures = recipe.train(TrainSettings(work=work, out=out, samples=args.samples, seed=args.seed))
+    print("   ".join(f"{name}: {value:.4g}" for name, value in figures.items()))
+    return ExitCode.PASS
+
+
+_ACTIONS: Mapping[str, Callable[[argparse.Namespace], int]] = {"draw": _draw, "train": _train}

@@ -29,6 +29,7 @@ from charaforge.mini.recipes.bf16 import MasterWeights, training_dtype
 from charaforge.mini.recipes.captions import WordTokenizer, training_caption
 from charaforge.mini.recipes.checkpoints import load_checkpoint, save_checkpoint
 from charaforge.mini.recipes.latents import encode_bank, loss_weights
+from charaforge.mini.recipes.publish import NAME, published_samples
 from charaforge.mini.recipes.settings import TrainSettings
 from charaforge.mini.recipes.vae import fitted_pca
 
@@ -41,6 +42,7 @@ _WARM_UP_STEPS = 200
 _DECAY_SHARE = 0.25
 _TIME_SHIFT = 1.7
 _CHECKPOINT_S = 240.0
+_LOG_EVERY = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +129,22 @@ class BaseTraining:
         )
         self.alphas = build_scheduler().alphas_cumprod
         self.checkpoint = settings.work / "base.safetensors"
+        self.seen_before = 0
         self.step = load_checkpoint(self.checkpoint, self.weights, self.optimizer)
+        if self.step == 0 and published_samples(settings.out):
+            self._start_from(settings.out)
 
-    def train_step(self, batch: Batch, rate: float) -> tuple[float, Tensor]:
-        """One optimiser step; returns the mean loss and the loss per sample."""
+    def _start_from(self, out: Path) -> None:
+        """Begin with the published weights: a warm restart, where no checkpoint is left."""
+        folder = out / NAME
+        unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32)
+        text = CLIPTextModel.from_pretrained(folder / "text_encoder", torch_dtype=torch.float32)
+        self.weights.start_from((unet, text))
+        self.seen_before = published_samples(out)
+        _LOG.info("starting from %s, which has seen %d samples", folder, self.seen_before)
+
+    def train_step(self, batch: Batch, rate: float) -> Tensor:
+        """One optimiser step; returns the loss per sample, (B,)."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         losses = v_loss(self.unet, self.text, batch, self.alphas, self.dtype)
@@ -139,7 +153,7 @@ class BaseTraining:
         self.optimizer.step()
         self.step += 1
         self.weights.publish(self.step)
-        return float(losses.detach().mean()), losses.detach()
+        return losses.detach()
 
     def save(self, vae_folder: Path, out: Path) -> None:
         """Write the checkpoint, and the averaged weights as a plain StableDiffusionPipeline folder."""
@@ -167,31 +181,46 @@ def train(settings: TrainSettings) -> dict[str, float]:
     """Train the base model; the same command goes on where a stopped run was."""
     torch.set_num_threads(1)
     data, training = BaseData(settings.work, settings.seed), BaseTraining(settings)
+    pipe = settings.work / "base" / "pipe"
     steps = (settings.samples or _SAMPLES) // _BATCH
-    started = saved = time.monotonic()
-    first, recent = training.step, []
-    bins, counts = np.zeros(4), np.zeros(4)
-    while training.step < steps:
-        batch = data.batch(training.step)
-        mean, losses = training.train_step(batch, learning_rate(training.step, steps))
-        recent.append(mean)
-        quarter = (batch.timesteps // 250).numpy()
-        np.add.at(bins, quarter, losses.numpy())
-        np.add.at(counts, quarter, 1)
-        if training.step % 200 == 0:
-            rate = (training.step - first) / (time.monotonic() - started)
-            _LOG.info(
-                "base step %d/%d samples %dk loss %.4f by quarter of time %s %.1f samples/s ETA %.0f min",
-                training.step,
-                steps,
-                training.step * _BATCH // 1000,
-                np.mean(recent[-200:]),
-                np.round(bins / counts, 3).tolist(),
-                rate * _BATCH,
-                (steps - training.step) / rate / 60,
-            )
-            bins[:], counts[:] = 0, 0
-        if time.monotonic() - saved > _CHECKPOINT_S or training.step == steps:
-            training.save(settings.work / "vae", settings.work / "base" / "pipe")
-            saved = time.monotonic()
-    return {"loss": float(np.mean(recent[-200:])) if recent else float("nan")}
+    trace, saved = _Trace(training.step, steps), time.monotonic()
+    try:
+        while training.step < steps:
+            batch = data.batch(training.step)
+            losses = training.train_step(batch, learning_rate(training.step, steps))
+            trace.add(training.step, batch.timesteps, losses)
+            if time.monotonic() - saved > _CHECKPOINT_S:
+                training.save(settings.work / "vae", pipe)
+                saved = time.monotonic()
+    finally:
+        training.save(settings.work / "vae", pipe)
+    return {"loss": trace.last, "samples": float(training.step * _BATCH + training.seen_before)}
+
+
+class _Trace:
+    """Logs mean loss, loss by quarter of the time steps, rate and ETA every 200 steps."""
+
+    def __init__(self, first: int, steps: int) -> None:
+        self._first, self._steps, self._started = first, steps, time.monotonic()
+        self._sums, self._counts = np.zeros(4), np.zeros(4)
+        self.last = float("nan")
+
+    def add(self, step: int, timesteps: Tensor, losses: Tensor) -> None:
+        quarter = (timesteps // 250).numpy()
+        np.add.at(self._sums, quarter, losses.numpy())
+        np.add.at(self._counts, quarter, 1)
+        self.last = float(self._sums.sum() / self._counts.sum())
+        if step % _LOG_EVERY and step != self._first + 5:
+            return
+        rate = (step - self._first) / (time.monotonic() - self._started)
+        _LOG.info(
+            "base step %d/%d (%d k samples) loss %.4f by quarter %s %.1f samples/s ETA %.0f min",
+            step,
+            self._steps,
+            step * _BATCH // 1000,
+            self.last,
+            np.round(self._sums / np.maximum(self._counts, 1), 3).tolist(),
+            rate * _BATCH,
+            (self._steps - step) / rate / 60,
+        )
+        self._sums[:], self._counts[:] = 0, 0

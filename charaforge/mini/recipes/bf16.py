@@ -43,6 +43,14 @@ class MasterWeights:
         torch._foreach_lerp_(self.average, list(self.master), 1 - decay)
 
     @torch.no_grad()
+    def start_from(self, sources: Sequence[nn.Module]) -> None:
+        """Take over the weights of modules of the same structure, as weights and as average."""
+        values = [p.float() for m in sources for p in m.parameters()]
+        torch._foreach_copy_(list(self.master), values)
+        torch._foreach_copy_(self.average, values)
+        torch._foreach_copy_([p.data for p in self._live], values)
+
+    @torch.no_grad()
     def write_average(self, targets: Sequence[nn.Module]) -> None:
         """Copy the averaged weights into modules of the same structure."""
         for parameter, value in zip((p for m in targets for p in m.parameters()), self.average, strict=True):

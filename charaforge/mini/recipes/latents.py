@@ -13,13 +13,23 @@ from charaforge.mini.render import keypoints
 from charaforge.mini.scenes import Scene
 
 _CELLS = 16
-_EYES, _NOSE, _WRISTS = (14, 15), 0, (4, 7)
+_POINT_WEIGHTS = {
+    "eyes": ((14, 15), 1.0, 0.9),
+    "mouth": ((0,), 1.0, 0.9),
+    "wrists": ((4, 7), 2.0, 1.0),
+    "elbows": ((3, 6), 1.2, 1.0),
+    "ankles": ((10, 13), 1.0, 1.0),
+    "knees": ((9, 12), 0.8, 1.0),
+}
+"""Part to (OpenPose key points, amount, radius in cells)."""
+_FOREHEAD = (1.4, 1.8, 1.8)
+"""Amount, radius in cells, cells above the eyes: where the fringe is told apart."""
 
 
 def encode_bank(bank: Bank, pca: PatchPCA, path: Path) -> Tensor:
     """Latents of every picture, float16 (N, 16, 16, 16); kept in ``path``."""
     if path.exists():
-        return torch.from_numpy(np.load(path, mmap_mode="r"))
+        return torch.from_numpy(np.load(path))
     parts = []
     for start in track(range(0, len(bank), CHUNK), "encoding latents"):
         pictures = torch.from_numpy(bank.pictures(range(start, start + CHUNK)))
@@ -30,9 +40,9 @@ def encode_bank(bank: Bank, pca: PatchPCA, path: Path) -> Tensor:
 
 
 def loss_weights(scenes: list[Scene]) -> Tensor:
-    """How much each latent cell counts: float16 (N, 16, 16), mean 1 per picture, up to about 4 at the eyes.
+    """How much each latent cell counts: float16 (N, 16, 16), mean 1 per picture, up to about 3 at the hands.
 
-    Eyes, mouth and hands are a handful of 256 cells; with equal weights a small model learns them last.
+    Eyes, mouth, fringe and hands are a handful of 256 cells; with equal weights they are learned last.
     """
     points = np.stack([keypoints(s)[:, :2] for s in scenes]) / (128 / _CELLS) - 0.5
     grid = np.stack(np.meshgrid(np.arange(_CELLS), np.arange(_CELLS)), -1).astype(np.float32)
@@ -43,11 +53,10 @@ def loss_weights(scenes: list[Scene]) -> Tensor:
         distance = ((grid[None] - centre[:, None, None]) ** 2).sum(-1)
         weights[:] += amount * np.exp(-distance / (2 * (sigma * zoom[:, None, None]) ** 2))
 
-    for i in _EYES:
-        add(points[:, i], 2.0, 0.9)
-    add((points[:, _EYES[0]] + points[:, _EYES[1]]) / 2, 0.8, 2.6)
-    add(points[:, _NOSE], 1.0, 0.9)
-    for i in _WRISTS:
-        add(points[:, i], 0.8, 0.9)
+    for indices, amount, sigma in _POINT_WEIGHTS.values():
+        for i in indices:
+            add(points[:, i], amount, sigma)
+    amount, sigma, above = _FOREHEAD
+    add((points[:, 14] + points[:, 15]) / 2 - np.outer(zoom, (0, above)), amount, sigma)
     weights /= weights.mean((1, 2), keepdims=True)
     return torch.from_numpy(weights).half()

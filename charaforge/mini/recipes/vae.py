@@ -27,6 +27,10 @@ _CROP_CELLS = 8
 _PEAK_RATE = 2e-3
 _SAMPLES = 160_000
 _SIGNED_SHARE = 0.3
+PCA_PICTURES = {"base": 2400, "signed": 1200}
+"""Pictures of each bank that the linear encoder is fitted on."""
+PICTURES = {"base": 50_000, "signed": 16_000}
+"""Pictures of each bank that the decoder is trained on."""
 
 
 def to_tensor(pictures: np.ndarray) -> Tensor:
@@ -35,9 +39,11 @@ def to_tensor(pictures: np.ndarray) -> Tensor:
 
 
 def fitted_pca(work: Path) -> PatchPCA:
-    """The PCA over 2,400 base and 1,200 signed pictures; always the same numbers for one world version."""
-    base, signed = Bank(work / "bank", "base", 3000), Bank(work / "bank", "signed", 2000)
-    pictures = np.concatenate([base.pictures(range(2400)), signed.pictures(range(1200))])
+    """The PCA over ``PCA_PICTURES``; always the same numbers for one world version."""
+    banks = [Bank(work / "bank", kind, count) for kind, count in PCA_PICTURES.items()]
+    pictures = np.concatenate(
+        [b.pictures(range(n)) for b, n in zip(banks, PCA_PICTURES.values(), strict=True)]
+    )
     return PatchPCA.fit(to_tensor(pictures))
 
 
@@ -93,11 +99,8 @@ def train(settings: TrainSettings) -> dict[str, float]:
     optimizer = torch.optim.AdamW(weights.master, lr=_PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.0)
     checkpoint = settings.work / "vae.safetensors"
     step = load_checkpoint(checkpoint, weights, optimizer)
-    crops = _Crops(
-        (Bank(settings.work / "bank", "base", 50_000), Bank(settings.work / "bank", "signed", 16_000)),
-        pca,
-        settings.seed,
-    )
+    base, signed = (Bank(settings.work / "bank", kind, count) for kind, count in PICTURES.items())
+    crops = _Crops((base, signed), pca, settings.seed)
     steps = (settings.samples or _SAMPLES) // _BATCH
     started, first, losses = time.monotonic(), step, []
     while step < steps:
