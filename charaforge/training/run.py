@@ -145,12 +145,12 @@ def _open_books(prepared: Prepared, state: RunState, journal: Journal) -> None:
 def _finish(
     prepared: Prepared, setup: Setup, states: StateFolder, state: RunState, exporter: Exporter
 ) -> None:
-    """Write the LoRA with the chosen weights, and its card."""
+    """Write the card, and last the LoRA with the chosen weights: it marks that the run is finished."""
     chosen = _chosen_step(prepared.config, state)
     if chosen != state.step:
         setup.adapter.load_state(states.load_best())
-    exporter.finish(setup.adapter, chosen)
     write_text(prepared.config.output_dir / "MODEL_CARD.md", model_card(prepared, state, chosen))
+    exporter.finish(setup.adapter, chosen)
 
 
 def _render_samples(prepared: Prepared, warehouse: Warehouse) -> None:
@@ -176,7 +176,7 @@ def _open_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".probe"
         probe.write_bytes(b"")
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another process may have been quicker
     except OSError as error:
         raise UsageError(
             f"output_dir {folder} cannot be written to: {error.strerror}", "give a folder you may write to"
