@@ -97,7 +97,7 @@ class Generator:
         """Load what the batch needs, and fill its placeholders."""
         first = batch.requests[0]
         base = self._models.base(first.model)
-        loras = self._models.use_loras(base, first.loras)
+        loras = base.loras.use(first.loras)
         size = render_size(first.width, first.height, base.card)
         upscaler = self._models.upscaler(str(base.card.get("upscaler", UPSCALER))) if size.enlarged else None
         values: dict[str, str] = {}

@@ -1,9 +1,8 @@
-"""The models that a generator holds: one base, and the LoRAs that were used with it."""
+"""The models that a generator holds: one base with its LoRAs, and one upscaler."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,11 @@ from typing import Any
 import torch
 
 from charaforge.diffusion.bundle import SD15Bundle, load_bundle
-from charaforge.diffusion.lora_adapters import activate, attach, detach
-from charaforge.diffusion.lora_format import LoraFile, read_lora
 from charaforge.errors import ModelFileError
+from charaforge.generation.lora_shelf import LoraShelf
 from charaforge.perception.upscale import Upscaler
-from charaforge.requests.generation import LoraUse
-from charaforge.warehouse.cards import weights_file
 from charaforge.warehouse.registry import Registry
 
-KEPT_LORAS = 8
 Stamp = tuple[tuple[str, int, int], ...]
 
 
@@ -31,19 +26,13 @@ class LoadedBase:
         bundle: its parts.
         card: what its card says.
         stamp: names, sizes and times of its files when it was loaded.
+        loras: the LoRAs that were used with it.
     """
 
     bundle: SD15Bundle
     card: dict[str, Any]
     stamp: Stamp
-
-
-@dataclass(frozen=True)
-class ActiveLora:
-    """A LoRA that acts, and how strongly."""
-
-    use: LoraUse
-    file: LoraFile
+    loras: LoraShelf
 
 
 @dataclass(frozen=True)
@@ -67,7 +56,6 @@ class ModelShelf:
         self._registry = registry
         self._device = device
         self._base: LoadedBase | None = None
-        self._loras: dict[str, LoraFile] = {}
         self._upscaler: LoadedUpscaler | None = None
 
     def base(self, name: str) -> LoadedBase:
@@ -85,33 +73,10 @@ class ModelShelf:
         stamp = _stamp(entry.path)
         held = self._base
         if held is None or held.bundle.name != name or held.stamp != stamp:
-            self._base, self._loras = None, {}  # frees the memory before the next is loaded
-            held = LoadedBase(load_bundle(entry.path, name, self._device), entry.card, stamp)
-            self._base = held
+            self._base = None  # frees the memory before the next is loaded
+            bundle = load_bundle(entry.path, name, self._device)
+            held = self._base = LoadedBase(bundle, entry.card, stamp, LoraShelf(bundle, self._registry))
         return held
-
-    def use_loras(self, base: LoadedBase, uses: Sequence[LoraUse]) -> list[ActiveLora]:
-        """Let exactly these LoRAs act on the base; a weight of 0 is as good as not naming it.
-
-        Raises:
-            UnknownNameError: there is none of that name.
-            ModelFileError: it cannot be read, or was made for another base.
-        """
-        active = [ActiveLora(use, self._lora(use.name)) for use in uses if use.weight != 0.0]
-        for lora in active:
-            adapter = _adapter(lora.file)
-            if adapter in self._loras:
-                self._loras[adapter] = self._loras.pop(adapter)  # now the one used last
-                continue
-            attach(base.bundle, lora.file, adapter)
-            self._loras[adapter] = lora.file
-        needed = {_adapter(lora.file) for lora in active}
-        idle = [name for name in self._loras if name not in needed]
-        for old in idle[: max(0, len(self._loras) - KEPT_LORAS)]:
-            detach(base.bundle, old)
-            del self._loras[old]
-        activate(base.bundle, {_adapter(lora.file): lora.use.weight for lora in active})
-        return active
 
     def upscaler(self, name: str) -> LoadedUpscaler:
         """Return an upscaler.
@@ -125,21 +90,6 @@ class ModelShelf:
         if self._upscaler is None or (self._upscaler.name, self._upscaler.sha256) != (name, sha256):
             self._upscaler = LoadedUpscaler(name, Upscaler(entry.path), sha256)
         return self._upscaler
-
-    def _lora(self, name: str) -> LoraFile:
-        entry = self._registry.get(name, "lora")
-        file = weights_file(entry.path)
-        if file is None:
-            raise ModelFileError(
-                f"the LoRA {name!r} has no weights yet",
-                f"train it, or put {name}.safetensors into {entry.path}",
-            )
-        return read_lora(file)
-
-
-def _adapter(lora: LoraFile) -> str:
-    """Return the name that a LoRA is attached by: the same for the same content."""
-    return f"lora_{lora.sha256[:16]}"
 
 
 def _stamp(folder: Path) -> Stamp:

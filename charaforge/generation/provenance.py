@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 
 from charaforge import __version__
-from charaforge.generation.models import ActiveLora, LoadedBase, LoadedUpscaler
+from charaforge.generation.lora_shelf import ActiveLora
+from charaforge.generation.models import LoadedBase, LoadedUpscaler
 from charaforge.generation.sizes import RenderSize
 from charaforge.requests.generation import GenerationRequest
 from charaforge.requests.infotext import infotext

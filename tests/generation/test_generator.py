@@ -10,13 +10,16 @@ from diffusers import StableDiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
 from PIL import Image
 
+from charaforge.diffusion.bundle import load_bundle
 from charaforge.errors import ModelFileError, UnknownNameError
 from charaforge.generation.generator import Generator
+from charaforge.generation.lora_shelf import KEPT
 from charaforge.generation.outputs import png_bytes
 from charaforge.generation.provenance import GeneratedImage
 from charaforge.requests.generation import GenerationRequest
 from charaforge.requests.samplers import SAMPLERS
 from charaforge.warehouse.layout import Warehouse
+from tests.fixtures.tiny_loras import random_lora
 from tests.fixtures.tiny_models import TinyRegistry
 
 
@@ -188,3 +191,20 @@ def test_a_base_of_another_family_is_refused(tiny: Warehouse) -> None:
 
     with pytest.raises(ModelFileError, match="sdxl"):
         Generator(tiny, Foreign(tiny)).generate(request())
+
+
+def test_two_names_of_the_same_lora_add_up(generator: Generator, tiny: Warehouse) -> None:
+    file = tiny.lora_folder("charA") / "charA.safetensors"
+    (tiny.lora / "copy.safetensors").write_bytes(file.read_bytes())
+    halves = [{"name": "charA", "weight": 0.5}, {"name": "copy", "weight": 0.25}]
+    whole = render(generator, loras=[{"name": "charA", "weight": 0.75}])
+    assert render(generator, loras=halves).image.tobytes() == whole.image.tobytes()
+
+
+def test_more_loras_than_are_kept_still_act_alike(generator: Generator, tiny: Warehouse) -> None:
+    first = render(generator, loras=[{"name": "charA"}])
+    bundle = load_bundle(tiny.sd / "tiny-sd", "tiny-sd")
+    for seed in range(10, 10 + KEPT + 1):
+        random_lora(tiny.lora / f"more{seed}.safetensors", bundle, seed=seed)
+        render(generator, loras=[{"name": f"more{seed}"}], steps=1)
+    assert png_bytes(render(generator, loras=[{"name": "charA"}])) == png_bytes(first)
