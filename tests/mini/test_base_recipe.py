@@ -1,6 +1,8 @@
 """The recipes of VAE and base model on a tiny bank: exact encoder, falling loss, resume, warm restart."""
 
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from charaforge.mini.recipes.captions import WordTokenizer, training_caption
 from charaforge.mini.recipes.publish import publish, published_samples
 from charaforge.mini.recipes.settings import TrainSettings
 from charaforge.mini.render import render
-from charaforge.mini.scenes import sample_scene
+from charaforge.mini.scenes import all_tags, sample_scene
 
 _CHUNK = 24
 
@@ -53,6 +55,25 @@ def test_word_tokenizer_equals_the_real_one():
         text = training_caption(sample_scene(rng), rng)
         real = tokenizer(text, padding="max_length", max_length=77, truncation=True)["input_ids"]
         assert words(text) == real
+
+
+def test_the_tokenizer_is_the_same_in_every_process():
+    code = (
+        "import hashlib\n"
+        "from charaforge.mini.recipes.architecture import build_tokenizer\n"
+        "print(hashlib.sha256(str(sorted(build_tokenizer().get_vocab().items())).encode()).hexdigest())"
+    )
+    runs = {
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    }
+    assert len(runs) == 1
+
+
+def test_every_word_of_the_world_is_one_token():
+    tokenizer = build_tokenizer()
+    for word in {w for tag in all_tags() for w in tag.split()} - {"1girl"}:
+        assert len(tokenizer(word)["input_ids"]) == 3, word
 
 
 def test_timesteps_cover_all_of_time_and_lean_towards_noise():
@@ -118,6 +139,7 @@ def test_vae_decoder_learns_and_the_published_model_restarts_the_base(small_worl
     training.weights.write_average((fresh, training.text))
     trained = base.UNet2DConditionModel.from_pretrained(small_world / "base" / "pipe" / "unet")
     differences = [
-        float((a - b).abs().max()) for a, b in zip(fresh.parameters(), trained.parameters(), strict=True)
+        float((a - b).detach().abs().max())
+        for a, b in zip(fresh.parameters(), trained.parameters(), strict=True)
     ]
     assert max(differences) < 1e-3

@@ -1,11 +1,12 @@
 """The shapes of mini-sd: tokenizer, text encoder and UNet, built empty in the large models' own classes."""
 
-import json
 import string
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from charaforge.mini.recipes.analytic_vae import LATENT_CHANNELS
@@ -13,6 +14,7 @@ from charaforge.mini.scenes import all_tags
 
 TEXT_WIDTH = 128
 MAX_TOKENS = 77
+WORD_END = "</w>"
 UNET_CHANNELS = (64, 128, 128)
 PROMPT_WORDS = (
     "anime girl solo character a an the of with and in on at to is wearing looking camera viewer simple "
@@ -24,32 +26,48 @@ PROMPT_WORDS = (
 
 
 def build_tokenizer() -> CLIPTokenizer:
-    """A CLIP tokenizer whose BPE was learned from the world's words; any other ASCII word falls to pieces."""
-    words = {w for tag in all_tags() for w in tag.split()} | set(PROMPT_WORDS.split())
-    tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    """A CLIP tokenizer that knows the world's words; any other ASCII word falls to pieces.
+
+    The same vocabulary on every call: ids that move between two runs would scramble a resumed model.
+    """
+    words = sorted({w for tag in all_tags() for w in tag.split()} | set(PROMPT_WORDS.split()))
     characters = [c for c in string.printable if c.isprintable() and not c.isspace()]
-    trainer = trainers.BpeTrainer(
-        vocab_size=1400,
-        min_frequency=2,
-        end_of_word_suffix="</w>",
-        initial_alphabet=characters,
-        special_tokens=["<|startoftext|>", "<|endoftext|>"],
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator([" ".join([*sorted(words), *characters])] * 50, trainer)
-    model = json.loads(tokenizer.to_str())["model"]
-    vocabulary = dict(model["vocab"])
-    for c in characters:
-        for piece in (c, c + "</w>"):
-            vocabulary.setdefault(piece, len(vocabulary))
-    merges = [tuple(m.split()) if isinstance(m, str) else tuple(m) for m in model["merges"]]
+    merges = learn_merges(words)
+    pieces = ["<|startoftext|>", "<|endoftext|>", *characters, *(c + WORD_END for c in characters)]
+    pieces += [first + second for first, second in merges]
     return CLIPTokenizer(
-        vocab=vocabulary,
+        vocab={piece: i for i, piece in enumerate(dict.fromkeys(pieces))},
         merges=merges,  # type: ignore[arg-type]  # takes pairs, as its BPE does; the annotation forgets them
         model_max_length=MAX_TOKENS,
         pad_token="<|endoftext|>",
     )
+
+
+def learn_merges(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Byte-pair merges (Sennrich et al. 2016) that make one token of every word, in the order learned.
+
+    The commonest pair first, the alphabetically first among equals. The trainer of ``tokenizers`` breaks
+    ties by the order of a hash map, and so gives another vocabulary in every process.
+    """
+    split = [[*word[:-1], word[-1] + WORD_END] for word in words]
+    merges: list[tuple[str, str]] = []
+    while True:
+        counts = Counter(pair for pieces in split for pair in pairwise(pieces))
+        if not counts:
+            return merges
+        best = min(counts, key=lambda pair: (-counts[pair], pair))
+        merges.append(best)
+        split = [_merged(pieces, best) for pieces in split]
+
+
+def _merged(pieces: list[str], pair: tuple[str, str]) -> list[str]:
+    merged: list[str] = []
+    for piece in pieces:
+        if merged and (merged[-1], piece) == pair:
+            merged[-1] += piece
+        else:
+            merged.append(piece)
+    return merged
 
 
 def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:

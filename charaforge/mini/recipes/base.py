@@ -15,7 +15,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
-from transformers import CLIPTextModel
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from charaforge.logs import get_logger
 from charaforge.mini.recipes.architecture import (
@@ -65,13 +65,13 @@ def shifted_timesteps(batch: int, generator: torch.Generator) -> Tensor:
 class BaseData:
     """Batches of the base bank; batch ``step`` is the same on every run."""
 
-    def __init__(self, work: Path, seed: int) -> None:
+    def __init__(self, work: Path, tokenizer: CLIPTokenizer, seed: int) -> None:
         """Render and encode what is missing under ``work``."""
         bank = Bank(work / "bank", "base", PICTURES)
         self.latents = encode_bank(bank, fitted_pca(work), work / "latents.npy")
         self._scenes = [scene_of("base", i) for i in range(len(bank))]
         self._weights = loss_weights(self._scenes)
-        self._tokenize = WordTokenizer(build_tokenizer())
+        self._tokenize = WordTokenizer(tokenizer)
         self._seed = seed
 
     def batch(self, step: int) -> Batch:
@@ -111,13 +111,26 @@ def v_loss(
     return errors.mean((1, 2, 3))
 
 
+def _kept_tokenizer(settings: TrainSettings) -> CLIPTokenizer:
+    """The tokenizer that the weights to go on from were trained with, else a new one; kept in ``work``."""
+    kept = settings.work / "base" / "tokenizer"
+    published = settings.out / NAME / "tokenizer"
+    for folder in (kept, published):
+        if folder.exists():
+            tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(folder)
+            return tokenizer
+    tokenizer = build_tokenizer()
+    tokenizer.save_pretrained(kept)
+    return tokenizer
+
+
 class BaseTraining:
     """UNet, text encoder, their master weights and optimiser."""
 
     def __init__(self, settings: TrainSettings) -> None:
         """Build everything and resume from the checkpoint in ``settings.work`` if there is one."""
         torch.manual_seed(settings.seed)
-        self.tokenizer = build_tokenizer()
+        self.tokenizer = _kept_tokenizer(settings)
         self.text, self.unet = build_text_encoder(self.tokenizer), build_unet()
         self.weights = MasterWeights((self.unet, self.text), ema_decay=0.999)
         self.dtype = training_dtype()
@@ -180,7 +193,8 @@ class BaseTraining:
 def train(settings: TrainSettings) -> dict[str, float]:
     """Train the base model; the same command goes on where a stopped run was."""
     torch.set_num_threads(1)
-    data, training = BaseData(settings.work, settings.seed), BaseTraining(settings)
+    training = BaseTraining(settings)
+    data = BaseData(settings.work, training.tokenizer, settings.seed)
     pipe = settings.work / "base" / "pipe"
     steps = (settings.samples or _SAMPLES) // _BATCH
     trace, saved = _Trace(training.step, steps), time.monotonic()
