@@ -1,4 +1,4 @@
-"""Writes a trained net as ONNX with weights stored in float16, and the card that goes with it."""
+"""Writes a trained net as ONNX, and the card that goes with it."""
 
 import hashlib
 import tempfile
@@ -7,17 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from charaforge.mini import world
+from charaforge.mini.recipes.onnx_storage import Storage, shrink
 from charaforge.warehouse.atomic import write_bytes, write_json
 
 _OPSET = 17
-_SMALLEST_HALVED = 256
 
 
 def write_onnx(
@@ -27,10 +25,9 @@ def write_onnx(
     inputs: Sequence[str],
     outputs: Sequence[str],
     free_axes: Sequence[int] = (0,),
+    storage: Storage = Storage.HALF,
 ) -> None:
-    """Export ``module`` (float32, eval mode, one input) with float16 storage of its larger weights.
-
-    Arithmetic stays float32: each stored weight is cast up when the model is loaded.
+    """Export ``module`` (float32, eval mode, one input) with smaller storage of its weights.
 
     Args:
         module: What to export.
@@ -39,6 +36,7 @@ def write_onnx(
         inputs: Name of the input.
         outputs: Names of the outputs.
         free_axes: Input axes of any length; of the outputs only the batch axis is declared free.
+        storage: How the weights are stored; arithmetic stays float32.
     """
     axes = {inputs[0]: {a: f"axis{a}" for a in free_axes}, **{name: {0: "axis0"} for name in outputs}}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -55,26 +53,9 @@ def write_onnx(
             dynamo=False,
         )
         model = onnx.load(plain)
-    _store_halved(model)
+    shrink(model, storage)
     onnx.checker.check_model(model)
     write_bytes(path, model.SerializeToString())
-
-
-def _store_halved(model: onnx.ModelProto) -> None:
-    graph = model.graph
-    casts = []
-    for tensor in graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT:
-            continue
-        values = numpy_helper.to_array(tensor)
-        if values.size < _SMALLEST_HALVED:
-            continue
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
-        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
 
 
 def write_card(folder: Path, kind: str, trained_on: Mapping[str, Any], **facts: Any) -> None:

@@ -17,6 +17,7 @@ from charaforge.mini.recipes.bank import Bank
 from charaforge.mini.recipes.convnet import conv_norm
 from charaforge.mini.recipes.decoded import decoded_pictures
 from charaforge.mini.recipes.export import write_card, write_onnx
+from charaforge.mini.recipes.onnx_storage import Storage
 from charaforge.mini.recipes.settings import TrainSettings
 from charaforge.mini.recipes.steps import Plan, Trainer
 from charaforge.mini.recipes.views import Views
@@ -102,5 +103,7 @@ def train(settings: TrainSettings) -> dict[str, float]:
 
 def export(net: nn.Module, out: Path) -> None:
     """Write ``model.onnx`` and ``labels.json`` into ``out``."""
-    write_onnx(net, torch.zeros(1, 3, 128, 128), out / "model.onnx", ["input"], ["logits"])
+    write_onnx(
+        net, torch.zeros(1, 3, 128, 128), out / "model.onnx", ["input"], ["logits"], storage=Storage.BYTE
+    )
     write_json(out / "labels.json", {"kinds": KINDS, "colors": COLORS})

@@ -13,6 +13,7 @@ from charaforge.mini.recipes.bank import Bank
 from charaforge.mini.recipes.convnet import MeanAndMax, Residual, Trunk, conv_norm
 from charaforge.mini.recipes.decoded import decoded_pictures
 from charaforge.mini.recipes.export import write_card, write_onnx
+from charaforge.mini.recipes.onnx_storage import Storage
 from charaforge.mini.recipes.settings import TrainSettings
 from charaforge.mini.recipes.steps import Plan, Trainer
 from charaforge.mini.recipes.views import Views
@@ -20,9 +21,9 @@ from charaforge.mini.render import keypoints
 from charaforge.perception.simcc import MMPOSE_MEAN, MMPOSE_STD, OPENPOSE_JOINTS
 
 NAME = "mini-pose"
-SAMPLES = 90_000
+SAMPLES = 80_000
 BATCH = 64
-BASE_PICTURES, SIGNED_PICTURES, DECODED = 40_000, 12_000, 1000
+BASE_PICTURES, SIGNED_PICTURES, DECODED = 40_000, 12_000, 600
 SIGMA = 4.0
 """Standard deviation of the target distribution in bins; a bin is half a pixel."""
 
@@ -130,4 +131,6 @@ def export(net: nn.Module, out: Path) -> None:
     """Write ``model.onnx`` into ``out``."""
     assert isinstance(net, PoseNet)
     example = torch.zeros(1, 3, world.NATIVE_SIDE, world.NATIVE_SIDE)
-    write_onnx(SimCCForm(net), example, out / "model.onnx", ["input"], ["simcc_x", "simcc_y"])
+    write_onnx(
+        SimCCForm(net), example, out / "model.onnx", ["input"], ["simcc_x", "simcc_y"], storage=Storage.BYTE
+    )

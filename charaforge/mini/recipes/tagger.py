@@ -13,6 +13,7 @@ from charaforge.mini.recipes.bank import Bank, scene_of
 from charaforge.mini.recipes.convnet import MeanAndMax, Trunk, conv_norm
 from charaforge.mini.recipes.decoded import decoded_pictures
 from charaforge.mini.recipes.export import write_card, write_onnx
+from charaforge.mini.recipes.onnx_storage import Storage
 from charaforge.mini.recipes.settings import TrainSettings
 from charaforge.mini.recipes.steps import Plan, Trainer
 from charaforge.mini.recipes.views import Views
@@ -118,7 +119,14 @@ class _LabelledViews:
 def export(net: nn.Module, out: Path) -> None:
     """Write ``model.onnx`` and ``selected_tags.csv`` into ``out``."""
     assert isinstance(net, TaggerNet)
-    write_onnx(WD14Form(net), torch.zeros(1, 128, 128, 3), out / "model.onnx", ["input"], ["output"])
+    write_onnx(
+        WD14Form(net),
+        torch.zeros(1, 128, 128, 3),
+        out / "model.onnx",
+        ["input"],
+        ["output"],
+        storage=Storage.BYTE,
+    )
     rows = [f"{i},{tag.replace(' ', '_')},0,{count}" for i, (tag, count) in enumerate(_tag_counts().items())]
     write_text(out / "selected_tags.csv", "\n".join(["tag_id,name,category,count", *rows]) + "\n")
 

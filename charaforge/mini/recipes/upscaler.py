@@ -1,6 +1,6 @@
 """mini-upscaler: x4, ESPCN-class (Shi et al. 2016), trained on the renderer's own large pictures.
 
-Half of its inputs went through the VAE, so that it cleans the decoder's blur as it enlarges.
+Most of its inputs went through the VAE, so that it cleans the decoder's blur as it enlarges.
 """
 
 from pathlib import Path
@@ -23,9 +23,10 @@ from charaforge.mini.render import render
 from charaforge.warehouse.atomic import replacing
 
 NAME = "mini-upscaler"
-SAMPLES = 40_000
+SAMPLES = 50_000
 BATCH = 24
 FACTOR = 4
+DECODED_SHARE = 0.75
 PICTURES = 800
 _LARGE = FACTOR * world.NATIVE_SIDE
 _CROP = 32
@@ -124,7 +125,7 @@ class _Crops:
 
     def _pair(self, rng: np.random.Generator) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         index = int(rng.integers(len(self._large)))
-        blurred = self._decoded is not None and rng.random() < 0.5
+        blurred = self._decoded is not None and rng.random() < DECODED_SHARE
         small = self._decoded[index] if blurred and self._decoded is not None else self._clean[index]
         y, x = rng.integers(0, world.NATIVE_SIDE - _CROP + 1, 2)
         rows, columns = slice(y, y + _CROP), slice(x, x + _CROP)
