@@ -10,12 +10,12 @@ from charaforge.warehouse.registry import ModelEntry
 _MINI: Mapping[str, Any] = {
     "rank": 8,
     "alpha": 8,
-    "learning_rate": 1e-3,
+    "learning_rate": 2e-3,
     "train_batch_size": 8,
-    "max_train_steps": 500,
+    "max_train_steps": 400,
     "validate_every_steps": 50,
     "early_stop_patience": 3,
-    "save_every_steps": 500,
+    "save_every_steps": 400,
     "caption_template": "1girl, [character]",
     "tag_dropout": 0.1,
 }
