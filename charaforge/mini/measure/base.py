@@ -16,6 +16,7 @@ from PIL import Image
 from charaforge.logs import track
 from charaforge.mini import world
 from charaforge.mini.attributes import GROUPS, agreement, decide
+from charaforge.mini.measure.bars import Bar
 from charaforge.mini.render import render
 from charaforge.mini.scenes import Scene, sample_held_out_scene, scene_tags
 from charaforge.perception.wd14 import WD14Tagger
@@ -26,9 +27,9 @@ GUIDANCE = 4.0
 _BATCH = 16
 _MEASURED = tuple(g for g in GROUPS if g != "framing")
 BARS = {
-    **{f"generated_{g}": 0.90 for g in ("hair", "style", "outfit", "clothes", "background", "pose")},
-    **{f"generated_{g}": 0.70 for g in ("eyes", "bangs", "accessory", "expression")},
-    "generated_mean": 0.87,
+    **{f"generated_{g}": Bar(0.90) for g in ("hair", "style", "outfit", "clothes", "background", "pose")},
+    **{f"generated_{g}": Bar(0.70) for g in ("eyes", "bangs", "accessory", "expression")},
+    "generated_mean": Bar(0.87),
 }
 
 
