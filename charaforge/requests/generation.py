@@ -10,6 +10,15 @@ from pydantic import Field, field_validator, model_validator
 from charaforge.config.model import StrictModel
 from charaforge.config.settings import default_model
 from charaforge.errors import UnknownNameError
+from charaforge.requests.inputs import (
+    MAX_CONTROLS,
+    MAX_REFERENCES,
+    Control,
+    Hires,
+    InitImage,
+    Reference,
+    Variation,
+)
 from charaforge.requests.samplers import DEFAULT_SAMPLER, find_sampler
 
 MAX_SIDE = 2048
@@ -49,6 +58,13 @@ class PictureRequest(StrictModel):
     seed: int = Field(-1, ge=-1, le=MAX_SEED, description="of the first picture; -1 = random, recorded")
     scheduler: str = Field(DEFAULT_SAMPLER, description="sampler, by our name, A1111's or diffusers'")
     guidance: float = Field(5.0, gt=0.0, le=30.0, description="scale of classifier-free guidance; 1 = off")
+    clip_skip: int = Field(
+        1, ge=1, le=12, description="text encoder layers counted from the end, as A1111 counts: 1 = the last"
+    )
+    vae: ModelName | None = Field(None, description="registry name of another VAE; absent: the model's own")
+    variation: Variation | None = Field(None, description="a second seed mixed in")
+    hires: Hires | None = Field(None, description="a second pass at a larger size")
+    controls: tuple[Control, ...] = Field((), max_length=MAX_CONTROLS, description="ControlNets, all at once")
 
     @field_validator("scheduler")
     @classmethod
@@ -67,9 +83,13 @@ class PictureRequest(StrictModel):
 
 
 class GenerationRequest(PictureRequest):
-    """Pictures of one prompt: everything that decides their pixels, beside weights and versions."""
+    """Pictures of one prompt: all that decides their pixels, beside weights, versions and input files."""
 
     loras: tuple[LoraUse, ...] = Field((), max_length=MAX_LORAS, description="LoRAs, all at once")
+    init: InitImage | None = Field(None, description="the picture to start from: img2img, inpainting")
+    references: tuple[Reference, ...] = Field(
+        (), max_length=MAX_REFERENCES, description="IP-Adapter references, all at once"
+    )
     count: int = Field(
         1, ge=1, le=MAX_COUNT, description="pictures; the seed grows by 1 from one to the next"
     )

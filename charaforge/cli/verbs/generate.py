@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Render and save; print the path of each picture."""
     warehouse = bootstrap()
-    asked = {name: getattr(args, name) for name in GenerationRequest.model_fields}
+    asked = {name: getattr(args, name, None) for name in GenerationRequest.model_fields}
     asked["loras"] = [LoraUse.values(text) for text in args.loras or []]
     told = {name: value for name, value in asked.items() if value is not None}
     return _render(warehouse, parse(GenerationRequest, told, "generate"), args.out)

@@ -137,6 +137,7 @@ class BaseTraining:
         self.unet.to(dtype=self.dtype, memory_format=torch.channels_last)
         nn.Module.to(self.text, dtype=self.dtype)
         self.unet.set_attn_processor(AttnProcessor())
+        self.text.set_attn_implementation("eager")
         self.optimizer = torch.optim.AdamW(
             self.weights.master, lr=_PEAK_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )

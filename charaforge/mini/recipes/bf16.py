@@ -7,8 +7,12 @@ from torch import Tensor, nn
 
 
 def training_dtype() -> torch.dtype:
-    """bfloat16 on CPUs with AMX tiles and on CUDA, float32 elsewhere (bf16 is slower there)."""
-    if torch.cuda.is_available() or torch.cpu._is_amx_tile_supported():
+    """bfloat16 on CUDA and on CPUs that multiply it in hardware, float32 elsewhere (bf16 is slower there)."""
+    if (
+        torch.cuda.is_available()
+        or torch.cpu._is_amx_tile_supported()
+        or torch.cpu._is_avx512_bf16_supported()
+    ):
         return torch.bfloat16
     return torch.float32
 

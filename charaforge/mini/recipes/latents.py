@@ -15,9 +15,9 @@ from charaforge.mini.scenes import Scene
 _CELLS = 16
 _POINT_WEIGHTS = {
     "eyes": ((14, 15), 1.0, 0.9),
-    "mouth": ((0,), 1.0, 0.9),
-    "wrists": ((4, 7), 2.0, 1.0),
-    "elbows": ((3, 6), 1.2, 1.0),
+    "mouth": ((0,), 2.2, 1.0),
+    "wrists": ((4, 7), 2.6, 1.1),
+    "elbows": ((3, 6), 1.4, 1.0),
     "ankles": ((10, 13), 1.0, 1.0),
     "knees": ((9, 12), 0.8, 1.0),
 }
