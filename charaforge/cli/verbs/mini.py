@@ -14,7 +14,7 @@ NAME = "mini"
 HELP = "draw pictures of the embedded mini world; train the models embedded with it"
 
 _PICTURES = 48
-_RECIPES = ("vae", "base", "tagger", "judge", "identity", "pose", "upscaler")
+_RECIPES = ("vae", "base", "tagger", "judge", "identity", "pose", "upscaler", "sdxl")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

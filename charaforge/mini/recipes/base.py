@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
@@ -31,6 +30,7 @@ from charaforge.mini.recipes.checkpoints import load_checkpoint, save_checkpoint
 from charaforge.mini.recipes.latents import encode_bank, loss_weights
 from charaforge.mini.recipes.publish import NAME, published_samples
 from charaforge.mini.recipes.settings import TrainSettings
+from charaforge.mini.recipes.trace import Trace
 from charaforge.mini.recipes.vae import fitted_pca
 
 _LOG = get_logger(__name__)
@@ -42,7 +42,6 @@ _WARM_UP_STEPS = 200
 _DECAY_SHARE = 0.25
 _TIME_SHIFT = 1.7
 _CHECKPOINT_S = 240.0
-_LOG_EVERY = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +197,7 @@ def train(settings: TrainSettings) -> dict[str, float]:
     data = BaseData(settings.work, training.tokenizer, settings.seed)
     pipe = settings.work / "base" / "pipe"
     steps = (settings.samples or _SAMPLES) // _BATCH
-    trace, saved = _Trace(training.step, steps), time.monotonic()
+    trace, saved = Trace("base", training.step, steps, _BATCH), time.monotonic()
     try:
         while training.step < steps:
             batch = data.batch(training.step)
@@ -210,32 +209,3 @@ def train(settings: TrainSettings) -> dict[str, float]:
     finally:
         training.save(settings.work / "vae", pipe)
     return {"loss": trace.last, "samples": float(training.step * _BATCH + training.seen_before)}
-
-
-class _Trace:
-    """Logs mean loss, loss by quarter of the time steps, rate and ETA every 200 steps."""
-
-    def __init__(self, first: int, steps: int) -> None:
-        self._first, self._steps, self._started = first, steps, time.monotonic()
-        self._sums, self._counts = np.zeros(4), np.zeros(4)
-        self.last = float("nan")
-
-    def add(self, step: int, timesteps: Tensor, losses: Tensor) -> None:
-        quarter = (timesteps // 250).numpy()
-        np.add.at(self._sums, quarter, losses.numpy())
-        np.add.at(self._counts, quarter, 1)
-        self.last = float(self._sums.sum() / self._counts.sum())
-        if step % _LOG_EVERY and step != self._first + 5:
-            return
-        rate = (step - self._first) / (time.monotonic() - self._started)
-        _LOG.info(
-            "base step %d/%d (%d k samples) loss %.4f by quarter %s %.1f samples/s ETA %.0f min",
-            step,
-            self._steps,
-            step * _BATCH // 1000,
-            self.last,
-            np.round(self._sums / np.maximum(self._counts, 1), 3).tolist(),
-            rate * _BATCH,
-            (self._steps - step) / rate / 60,
-        )
-        self._sums[:], self._counts[:] = 0, 0

@@ -47,13 +47,14 @@ def training_caption(scene: Scene, rng: random.Random) -> str:
 class WordTokenizer:
     """The tokenizer's own result, word by word from a cache (a tenth of the time); padded to 77 ids."""
 
-    def __init__(self, tokenizer: CLIPTokenizer) -> None:
-        """Wrap a tokenizer whose words never merge across spaces and commas."""
+    def __init__(self, tokenizer: CLIPTokenizer, pad: int | None = None) -> None:
+        """Wrap a tokenizer whose words never merge across spaces and commas; ``pad`` None pads with end."""
         self._tokenizer = tokenizer
+        self._pad = tokenizer.eos_token_id if pad is None else pad
         self._words: dict[str, list[int]] = {}
 
     def __call__(self, text: str) -> list[int]:
-        """Ids of length 77: start, words, end, padding with end."""
+        """Ids of length 77: start, words, end, padding."""
         ids = [self._tokenizer.bos_token_id]
         for word in text.replace(",", " ,").split():
             if word not in self._words:
@@ -61,4 +62,4 @@ class WordTokenizer:
             ids += self._words[word]
         end = self._tokenizer.eos_token_id
         ids = ids[: MAX_TOKENS - 1]
-        return ids + [end] * (MAX_TOKENS - len(ids))
+        return [*ids, end] + [self._pad] * (MAX_TOKENS - len(ids) - 1)
