@@ -11,6 +11,17 @@ from charaforge.mini.render.skeleton import HEAD_SCALE, Skeleton, pose_skeleton
 from charaforge.mini.scenes import Scene
 
 _SUPERSAMPLE_BELOW = 512
+_NEARNESS = {
+    "wings": 0.25,
+    "hair behind": 0.35,
+    "legs": 0.5,
+    "arms behind": 0.45,
+    "torso": 0.6,
+    "arms in front": 0.7,
+    "head": 0.82,
+    "raised arms": 0.95,
+}
+"""How near each part is in the layer of depths, 0 to 1."""
 
 
 def render(scene: Scene, size: int = world.NATIVE_SIDE, layer: Layer = Layer.COLOR) -> npt.NDArray[np.uint8]:
@@ -62,25 +73,30 @@ def _draw_figure(ink: Ink, scene: Scene, sk: Skeleton) -> None:
         ink.tone(oval(sk.origin[0], 121.5, 17 if sk.airborne else 24, 3.6), (50, 40, 90), 60)
     garment = outfits.garment_of(scene)
     with ink.placed(sk.origin, 0, sk.scale):
-        with ink.placed((0, 0), sk.lean):
+        with ink.near(_NEARNESS["wings"]), ink.placed((0, 0), sk.lean):
             signatures.draw_wings(ink, scene)
-        with ink.placed(sk.head, sk.head_turn, HEAD_SCALE):
+        with ink.near(_NEARNESS["hair behind"]), ink.placed(sk.head, sk.head_turn, HEAD_SCALE):
             hair.draw_hair_behind(ink, scene, sk)
-        for side in (-1, 1):
-            limbs.draw_leg(ink, garment, sk, side)
+        with ink.near(_NEARNESS["legs"]):
+            for side in (-1, 1):
+                limbs.draw_leg(ink, garment, sk, side)
         behind = [s for s in (-1, 1) if not sk.arms_in_front and not sk.raised(s)]
-        for side in behind:
-            limbs.draw_arm(ink, garment, sk, side)
-        with ink.placed((0, 0), sk.lean):
+        in_front = [s for s in (-1, 1) if s not in behind]
+        _draw_arms(ink, garment, sk, behind, "arms behind")
+        with ink.near(_NEARNESS["torso"]), ink.placed((0, 0), sk.lean):
             outfits.draw_torso(ink, scene, sk.lean)
             signatures.draw_capelet(ink, scene)
             if scene.accessory == "scarf":
                 accessories.draw_scarf(ink)
-        in_front = [s for s in (-1, 1) if s not in behind]
-        for side in [s for s in in_front if not sk.raised(s)]:
-            limbs.draw_arm(ink, garment, sk, side)
-        _draw_head(ink, scene, sk)
-        for side in [s for s in in_front if sk.raised(s)]:
+        _draw_arms(ink, garment, sk, [s for s in in_front if not sk.raised(s)], "arms in front")
+        with ink.near(_NEARNESS["head"]):
+            _draw_head(ink, scene, sk)
+        _draw_arms(ink, garment, sk, [s for s in in_front if sk.raised(s)], "raised arms")
+
+
+def _draw_arms(ink: Ink, garment: outfits.Garment, sk: Skeleton, sides: list[int], place: str) -> None:
+    with ink.near(_NEARNESS[place]):
+        for side in sides:
             limbs.draw_arm(ink, garment, sk, side)
 
 

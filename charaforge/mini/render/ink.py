@@ -27,6 +27,8 @@ class Layer(enum.Enum):
     """White where the signature trait is visible, black elsewhere."""
     LINE_ART = "line_art"
     """Black outlines on white."""
+    DEPTH = "depth"
+    """Nearness, white = near, black = background; flat per part of the figure, in painter's order."""
 
 
 def outline_of(rgb: RGB) -> RGB:
@@ -96,6 +98,7 @@ class Ink:
         self.canvas = canvas
         self.layer = layer
         self._in_signature = False
+        self._nearness = 0.5
         self._paint = skia.Paint(AntiAlias=True)
         self._paint.setStrokeCap(skia.Paint.kRound_Cap)
         self._paint.setStrokeJoin(skia.Paint.kRound_Join)
@@ -106,6 +109,13 @@ class Ink:
         before, self._in_signature = self._in_signature, active
         yield
         self._in_signature = before
+
+    @contextmanager
+    def near(self, nearness: float) -> Iterator[None]:
+        """Say how near to the viewer what is drawn inside is: 0 (background) to 1."""
+        before, self._nearness = self._nearness, nearness
+        yield
+        self._nearness = before
 
     @contextmanager
     def placed(self, at: Point, degrees: float = 0.0, scale: float = 1.0) -> Iterator[None]:
@@ -162,6 +172,8 @@ class Ink:
             return _BLACK if is_line else _WHITE
         if self.layer is Layer.SIGNATURE_MASK:
             return _WHITE if self._in_signature else _BLACK
+        if self.layer is Layer.DEPTH:
+            return (255 * self._nearness,) * 3
         return _WHITE
 
     def _draw(self, path: skia.Path, rgb: RGB, width: float, alpha: int) -> None:
