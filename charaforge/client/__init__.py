@@ -1,0 +1,1 @@
+"""The typed client of the REST service; the user interfaces use nothing else."""

@@ -1,0 +1,1 @@
+"""The user interfaces, built on the client only."""
