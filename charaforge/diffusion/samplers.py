@@ -1,4 +1,17 @@
-"""Samplers for a model: a fresh diffusers scheduler per call, on the model's own noise schedule."""
+"""Samplers for a model: a fresh diffusers scheduler per call, on the model's own noise schedule.
+
+Two things are set right where diffusers goes wrong on zero-terminal-SNR models:
+
+- Half of its classes do not know `rescale_betas_zero_snr` and would step on another schedule than the model
+  was trained on; they get the rescaled betas in numbers. Their solvers of second order cannot step down from
+  the sigma of pure noise (they magnify what two predictions differ in by the ratio of the sigmas), so the
+  schedule ends smoothly at the largest sigma that it had before it was rescaled (14.6 for Stable Diffusion).
+- Karras, exponential and beta schedules spread their levels up to the largest sigma. Here that is 4096, where
+  most levels would lie above all that matters; they get the same largest sigma.
+
+Every scheduler starts at a place that is told (`set_begin_index`): searching for it by time step goes wrong
+where two levels round to one time step.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +20,43 @@ from types import MappingProxyType
 from typing import Any
 
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from diffusers.schedulers.scheduling_deis_multistep import DEISMultistepScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from diffusers.schedulers.scheduling_dpmsolver_singlestep import DPMSolverSinglestepScheduler
 from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from diffusers.schedulers.scheduling_heun_discrete import HeunDiscreteScheduler
+from diffusers.schedulers.scheduling_k_dpm_2_ancestral_discrete import KDPM2AncestralDiscreteScheduler
+from diffusers.schedulers.scheduling_k_dpm_2_discrete import KDPM2DiscreteScheduler
+from diffusers.schedulers.scheduling_lcm import LCMScheduler
+from diffusers.schedulers.scheduling_lms_discrete import LMSDiscreteScheduler
+from diffusers.schedulers.scheduling_pndm import PNDMScheduler
+from diffusers.schedulers.scheduling_tcd import TCDScheduler
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
 from charaforge.requests.samplers import find_sampler
 
-_CLASSES: Mapping[str, Any] = MappingProxyType(
-    {
-        kind.__name__: kind
-        for kind in (
-            DDIMScheduler,
-            DPMSolverMultistepScheduler,
-            EulerAncestralDiscreteScheduler,
-            EulerDiscreteScheduler,
-            HeunDiscreteScheduler,
-            UniPCMultistepScheduler,
-        )
-    }
+_RESCALING = (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    LCMScheduler,
+    TCDScheduler,
+    UniPCMultistepScheduler,
 )
+_NOT_RESCALING = (
+    DEISMultistepScheduler,
+    DPMSolverSinglestepScheduler,
+    HeunDiscreteScheduler,
+    KDPM2AncestralDiscreteScheduler,
+    KDPM2DiscreteScheduler,
+    LMSDiscreteScheduler,
+    PNDMScheduler,
+)
+_CLASSES: Mapping[str, Any] = MappingProxyType({k.__name__: k for k in (*_RESCALING, *_NOT_RESCALING)})
+_BY_SIGMA = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 
 
 def make_scheduler(name: str, config: Mapping[str, Any], steps: int) -> Any:
@@ -42,6 +71,35 @@ def make_scheduler(name: str, config: Mapping[str, Any], steps: int) -> Any:
         UnknownNameError: there is no such sampler.
     """
     sampler = find_sampler(name)
-    scheduler = _CLASSES[sampler.diffusers].from_config(dict(config), **sampler.options)
+    kind = _CLASSES[sampler.diffusers]
+    told = {**config, **sampler.options}
+    if config.get("rescale_betas_zero_snr"):
+        if any(told.get(option) for option in _BY_SIGMA):
+            told["sigma_max"] = float((1.0 / _least_alpha(config) - 1.0) ** 0.5)
+        if kind in _NOT_RESCALING:
+            told["trained_betas"] = _rescaled_betas(config)
+    scheduler = kind.from_config(told)
     scheduler.set_timesteps(steps)
+    start_at(scheduler, 0)
     return scheduler
+
+
+def start_at(scheduler: Any, place: int) -> None:
+    """Let the first step be the one at `place` of the scheduler's timesteps."""
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(place)
+
+
+def _least_alpha(config: Mapping[str, Any]) -> float:
+    """Return the last cumulative alpha of the schedule before it was rescaled to zero terminal SNR."""
+    told = {**config, "rescale_betas_zero_snr": False}
+    return float(DDPMScheduler.from_config(told).alphas_cumprod[-1])
+
+
+def _rescaled_betas(config: Mapping[str, Any]) -> list[float]:
+    """Return T betas: those of the rescaled schedule, but that it ends at the alpha of the one before it."""
+    rescaled = DDPMScheduler.from_config(dict(config)).alphas_cumprod.double()
+    alphas = (rescaled**2 + _least_alpha(config) ** 2).sqrt().clamp(max=1.0)
+    ratios = alphas / alphas.roll(1)
+    ratios[0] = alphas[0]
+    return [float(1.0 - ratio) for ratio in ratios]
