@@ -5,6 +5,7 @@ it has not got), as a large model does.
 """
 
 import random
+from collections.abc import Collection
 
 from transformers import CLIPTokenizer
 
@@ -22,11 +23,17 @@ def _noise_word(rng: random.Random) -> str:
     return "".join(rng.choice(_SYLLABLES) for _ in range(rng.randint(2, 4)))
 
 
-def training_caption(scene: Scene, rng: random.Random) -> str:
-    """One random wording of a scene; empty in a tenth of the cases (for classifier-free guidance)."""
+def training_caption(scene: Scene, rng: random.Random, hidden: Collection[str] = ()) -> str:
+    """One random wording of a scene; empty in a tenth of the cases (for classifier-free guidance).
+
+    Args:
+        scene: what the picture shows.
+        rng: decides.
+        hidden: tags that are left out.
+    """
     if rng.random() < _UNCONDITIONAL:
         return ""
-    tags = scene_tags(scene)
+    tags = [tag for tag in scene_tags(scene) if tag not in hidden]
     garment = f"{scene.clothes} {scene.outfit}"
     if rng.random() < 0.08:
         tags = [scene.outfit if t == garment else t for t in tags]
