@@ -15,7 +15,6 @@ from charaforge.mini.scenes import Scene
 _CELLS = 16
 _POINT_WEIGHTS = {
     "eyes": ((14, 15), 1.0, 0.9),
-    "mouth": ((0,), 2.2, 1.0),
     "wrists": ((4, 7), 2.6, 1.1),
     "elbows": ((3, 6), 1.4, 1.0),
     "ankles": ((10, 13), 1.0, 1.0),
@@ -24,6 +23,8 @@ _POINT_WEIGHTS = {
 """Part to (OpenPose key points, amount, radius in cells)."""
 _FOREHEAD = (1.4, 1.8, 1.8)
 """Amount, radius in cells, cells above the eyes: where the fringe is told apart."""
+_MOUTH = (5.0, 0.9, 0.6)
+"""Amount, radius in cells, cells below the nose: one and a half cells tell three expressions apart."""
 
 
 def encode_bank(bank: Bank, pca: PatchPCA, path: Path) -> Tensor:
@@ -40,7 +41,7 @@ def encode_bank(bank: Bank, pca: PatchPCA, path: Path) -> Tensor:
 
 
 def loss_weights(scenes: list[Scene]) -> Tensor:
-    """How much each latent cell counts: float16 (N, 16, 16), mean 1 per picture, up to about 3 at the hands.
+    """How much each latent cell counts: float16 (N, 16, 16), mean 1 per picture, up to about 5 at the mouth.
 
     Eyes, mouth, fringe and hands are a handful of 256 cells; with equal weights they are learned last.
     """
@@ -58,5 +59,7 @@ def loss_weights(scenes: list[Scene]) -> Tensor:
             add(points[:, i], amount, sigma)
     amount, sigma, above = _FOREHEAD
     add((points[:, 14] + points[:, 15]) / 2 - np.outer(zoom, (0, above)), amount, sigma)
+    amount, sigma, below = _MOUTH
+    add(points[:, 0] + np.outer(zoom, (0, below)), amount, sigma)
     weights /= weights.mean((1, 2), keepdims=True)
     return torch.from_numpy(weights).half()
