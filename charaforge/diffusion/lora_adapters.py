@@ -11,7 +11,7 @@ from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer as PeftLayer
 from torch import Tensor, nn
 
-from charaforge.diffusion.bundle import SD15Bundle
+from charaforge.diffusion.bundle import Bundle
 from charaforge.diffusion.lora_format import TEXT_PREFIX, UNET_PREFIX, LoraFile, LoraLayer
 from charaforge.errors import ModelFileError
 from charaforge.logs import get_logger
@@ -19,7 +19,7 @@ from charaforge.logs import get_logger
 logger = get_logger(__name__)
 
 
-def layer_paths(bundle: SD15Bundle) -> dict[str, tuple[nn.Module, str]]:
+def layer_paths(bundle: Bundle) -> dict[str, tuple[nn.Module, str]]:
     """Return every layer that a LoRA can adapt: kohya's name -> (model it is part of, path within that)."""
     return {
         kohya_name(prefix, path): (model, path)
@@ -34,7 +34,7 @@ def kohya_name(prefix: str, path: str) -> str:
     return prefix + path.removeprefix("text_model.").replace(".", "_")
 
 
-def attach(bundle: SD15Bundle, lora: LoraFile, adapter: str) -> None:
+def attach(bundle: Bundle, lora: LoraFile, adapter: str) -> None:
     """Put a LoRA beside the bundle's weights; it acts when `activate` names it.
 
     Args:
@@ -64,7 +64,7 @@ def attach(bundle: SD15Bundle, lora: LoraFile, adapter: str) -> None:
     activate(bundle, {})
 
 
-def activate(bundle: SD15Bundle, weights: Mapping[str, float]) -> None:
+def activate(bundle: Bundle, weights: Mapping[str, float]) -> None:
     """Let exactly these adapters act, each with its weight (1 = as trained); all others have no effect."""
     for _, layer in adapted_layers(bundle):
         layer.set_adapter(list(weights), inference_mode=True)
@@ -72,7 +72,7 @@ def activate(bundle: SD15Bundle, weights: Mapping[str, float]) -> None:
             layer.set_scale(adapter, weight)
 
 
-def detach(bundle: SD15Bundle, adapter: str) -> None:
+def detach(bundle: Bundle, adapter: str) -> None:
     """Remove an adapter, and let none act; the base weights are untouched, as they always were."""
     activate(bundle, {})
     for _, layer in adapted_layers(bundle):
@@ -80,7 +80,7 @@ def detach(bundle: SD15Bundle, adapter: str) -> None:
             layer.delete_adapter(adapter)
 
 
-def adapted_layers(bundle: SD15Bundle) -> Iterator[tuple[str, PeftLayer]]:
+def adapted_layers(bundle: Bundle) -> Iterator[tuple[str, PeftLayer]]:
     """Yield kohya's name and peft's module of every layer that carries an adapter."""
     for prefix, model in _models(bundle):
         for path, module in model.named_modules():
@@ -88,7 +88,7 @@ def adapted_layers(bundle: SD15Bundle) -> Iterator[tuple[str, PeftLayer]]:
                 yield kohya_name(prefix, path), module
 
 
-def read_adapter(bundle: SD15Bundle, adapter: str) -> dict[str, LoraLayer]:
+def read_adapter(bundle: Bundle, adapter: str) -> dict[str, LoraLayer]:
     """Return the layers of an adapter, as `write_lora` takes them: copies, on the CPU, in their own type."""
     return {
         name: LoraLayer(
@@ -101,8 +101,8 @@ def read_adapter(bundle: SD15Bundle, adapter: str) -> dict[str, LoraLayer]:
     }
 
 
-def _models(bundle: SD15Bundle) -> tuple[tuple[str, nn.Module], ...]:
-    return ((UNET_PREFIX, bundle.unet), (TEXT_PREFIX, bundle.text_encoder))
+def _models(bundle: Bundle) -> tuple[tuple[str, nn.Module], ...]:
+    return ((UNET_PREFIX, bundle.unet), (TEXT_PREFIX, bundle.text_encoders[0]))
 
 
 def _base_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -120,7 +120,7 @@ def _current_name(name: str) -> str:
 
 
 def _check_shape(
-    bundle: SD15Bundle, lora: LoraFile, name: str, layer: LoraLayer, place: tuple[nn.Module, str]
+    bundle: Bundle, lora: LoraFile, name: str, layer: LoraLayer, place: tuple[nn.Module, str]
 ) -> None:
     """Raise ModelFileError when an update is not of the shape of its layer."""
     module = place[0].get_submodule(place[1])

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from charaforge.diffusion.bundle import SD15Bundle
+from charaforge.diffusion.bundle import Bundle
 from charaforge.diffusion.samplers import make_scheduler
 from charaforge.errors import GenerationError
 
@@ -21,7 +21,7 @@ OnStep = Callable[[int, int], None]
 
 @torch.inference_mode()
 def denoise(
-    bundle: SD15Bundle,
+    bundle: Bundle,
     *,
     prompts: Tensor,
     negatives: Tensor,
@@ -72,7 +72,7 @@ def denoise(
 
 
 @torch.inference_mode()
-def decode(bundle: SD15Bundle, latents: Tensor) -> Image.Image:
+def decode(bundle: Bundle, latents: Tensor) -> Image.Image:
     """Return the RGB picture of one picture's latents (1, C, h, w); they are decoded one at a time.
 
     Raises:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from charaforge.diffusion.bundle import SD15Bundle
+from charaforge.diffusion.bundle import Bundle
 from charaforge.diffusion.lora_adapters import activate, attach, detach
 from charaforge.diffusion.lora_format import LoraFile, read_lora
 from charaforge.errors import ModelFileError
@@ -33,7 +33,7 @@ class LoraShelf:
         registry: where names are looked up.
     """
 
-    def __init__(self, bundle: SD15Bundle, registry: Registry) -> None:
+    def __init__(self, bundle: Bundle, registry: Registry) -> None:
         self._bundle = bundle
         self._registry = registry
         self._attached: list[str] = []  # names of adapters, the one used last at the end

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from charaforge.diffusion.bundle import SD15Bundle, load_bundle
+from charaforge.diffusion.bundle import Bundle, load_bundle
 from charaforge.errors import ModelFileError
 from charaforge.generation.lora_shelf import LoraShelf
 from charaforge.perception.upscale import Upscaler
@@ -29,7 +29,7 @@ class LoadedBase:
         loras: the LoRAs that were used with it.
     """
 
-    bundle: SD15Bundle
+    bundle: Bundle
     card: dict[str, Any]
     stamp: Stamp
     loras: LoraShelf

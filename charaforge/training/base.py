@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from charaforge.diffusion.bundle import SD15Bundle, load_bundle
-from charaforge.errors import UsageError
+from charaforge.diffusion.bundle import Bundle, load_bundle
+from charaforge.errors import ModelFileError, UsageError
 from charaforge.training.config import TrainingConfig
 from charaforge.warehouse.cards import model_id, read_card
 from charaforge.warehouse.layout import Warehouse
@@ -27,7 +27,7 @@ class Base:
         license: as its card says, "" where it says nothing.
     """
 
-    bundle: SD15Bundle
+    bundle: Bundle
     resolution: int
     multiple: int
     license: str
@@ -48,6 +48,11 @@ def load_base(config: TrainingConfig, warehouse: Warehouse, device: torch.device
         entry = Registry(warehouse).get(config.model_id, "base")
         name, folder, card = entry.name, entry.path, entry.card
     bundle = load_bundle(folder, name, device)
+    if bundle.family != "sd15":
+        raise ModelFileError(
+            f"the base {name!r} is of the family {bundle.family!r}",
+            "LoRAs are trained for bases of family sd15",
+        )
     unet: Any = bundle.unet.config
     multiple = bundle.latent_factor * 2 ** (len(unet.block_out_channels) - 1)
     own = int(card.get("native_side") or unet.sample_size * bundle.latent_factor)

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from charaforge.diffusion.bundle import SD15Bundle
+from charaforge.diffusion.bundle import Bundle
 from charaforge.logs import track
 from charaforge.training import randomness
 from charaforge.training.batches import Draw
@@ -29,7 +29,7 @@ class Words(Protocol):
 
 
 @torch.no_grad()
-def encode_latents(bundle: SD15Bundle, samples: Sequence[Sample], cache: TensorCache) -> list[Tensor]:
+def encode_latents(bundle: Bundle, samples: Sequence[Sample], cache: TensorCache) -> list[Tensor]:
     """Return the scaled latents of each picture, (C, H/8, W/8) float32: the mean of the VAE's posterior."""
 
     def encode(sample: Sample) -> Tensor:
@@ -60,7 +60,7 @@ class CachedWords:
 
     def __init__(
         self,
-        bundle: SD15Bundle,
+        bundle: Bundle,
         samples: Sequence[Sample],
         held_out: Sequence[Sample],
         config: TrainingConfig,
@@ -94,7 +94,7 @@ class CachedWords:
 class LiveWords:
     """Captions encoded in every step, because the text encoder is trained; arguments as in `CachedWords`."""
 
-    def __init__(self, bundle: SD15Bundle, samples: Sequence[Sample], config: TrainingConfig) -> None:
+    def __init__(self, bundle: Bundle, samples: Sequence[Sample], config: TrainingConfig) -> None:
         self._bundle = bundle
         self._samples = samples
         self._config = config
@@ -118,16 +118,16 @@ def variant(config: TrainingConfig, sample: Sample, *place: int) -> str:
     return sample.caption.variant(chance, shuffle=config.shuffle_tags, dropout=config.tag_dropout)
 
 
-def encode_texts(bundle: SD15Bundle, texts: Sequence[str]) -> Tensor:
+def encode_texts(bundle: Bundle, texts: Sequence[str]) -> Tensor:
     """Return (N, 77, D): last hidden states of the text encoder, as for prompts; cut at 77 tokens."""
-    limit = bundle.tokenizer.model_max_length
-    told = bundle.tokenizer(list(texts), padding="max_length", max_length=limit, truncation=True)
-    ids = torch.tensor(told.input_ids, dtype=torch.long, device=bundle.text_encoder.device)
-    states: Tensor = bundle.text_encoder(ids).last_hidden_state
+    limit = bundle.tokenizers[0].model_max_length
+    told = bundle.tokenizers[0](list(texts), padding="max_length", max_length=limit, truncation=True)
+    ids = torch.tensor(told.input_ids, dtype=torch.long, device=bundle.text_encoders[0].device)
+    states: Tensor = bundle.text_encoders[0](ids).last_hidden_state
     return states
 
 
 @torch.no_grad()
-def _encoded(bundle: SD15Bundle, texts: Sequence[str], cache: TensorCache) -> Tensor:
+def _encoded(bundle: Bundle, texts: Sequence[str], cache: TensorCache) -> Tensor:
     """Return (N, 77, D) float32, from the cache where it is there."""
     return cache.get(("text", bundle.sha256, *texts), lambda: encode_texts(bundle, texts).float())

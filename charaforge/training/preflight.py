@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from charaforge.diffusion.bundle import SD15Bundle
+from charaforge.diffusion.bundle import Bundle
 from charaforge.errors import DatasetError
 from charaforge.training.dataset import Dataset, Sample
 from charaforge.training.materials import variant
@@ -43,7 +43,7 @@ def check_captions(run: Prepared) -> None:
         DatasetError: more than `max_truncated_share` of them are longer than the text encoder reads.
     """
     bundle, samples = run.base.bundle, run.dataset.train
-    limit = bundle.tokenizer.model_max_length
+    limit = bundle.tokenizers[0].model_max_length
     long = [sample for sample in samples if token_count(bundle, sample) > limit]
     if len(long) > run.config.max_truncated_share * len(samples):
         raise DatasetError(
@@ -53,9 +53,9 @@ def check_captions(run: Prepared) -> None:
         )
 
 
-def token_count(bundle: SD15Bundle, sample: Sample) -> int:
+def token_count(bundle: Bundle, sample: Sample) -> int:
     """Return the number of tokens of a caption, with those for start and end."""
-    return len(bundle.tokenizer(sample.caption.text()).input_ids)
+    return len(bundle.tokenizers[0](sample.caption.text()).input_ids)
 
 
 def _sizes(dataset: Dataset) -> str:

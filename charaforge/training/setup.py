@@ -113,7 +113,7 @@ def build(run: Prepared, cache: TensorCache) -> Setup:
     latents = [latent.to(device) for latent in encode_latents(bundle, run.dataset.train, cache)]
     held_out = [latent.to(device) for latent in encode_latents(bundle, run.dataset.held_out, cache)]
     words = _words(run, cache)
-    text_encoder = _cast(bundle.text_encoder, dtype) if config.text_encoder_train else None
+    text_encoder = _cast(bundle.text_encoders[0], dtype) if config.text_encoder_train else None
     unet = _prepared(bundle.unet, dtype)
     adapter = Adapter(unet, text_encoder, config, dtype)
     return Setup(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from charaforge.diffusion.bundle import SD15Bundle, load_bundle
+from charaforge.diffusion.bundle import Bundle, load_bundle
 from tests.fixtures.tiny_models import tiny_sd
 
 
@@ -14,5 +14,5 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def bundle(tiny_folder: Path) -> SD15Bundle:
+def bundle(tiny_folder: Path) -> Bundle:
     return load_bundle(tiny_folder, "tiny-sd")

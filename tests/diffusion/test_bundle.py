@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from charaforge.diffusion.bundle import SD15Bundle, fingerprint, load_bundle
+from charaforge.diffusion.bundle import Bundle, fingerprint, load_bundle
 from charaforge.diffusion.prompts import encode_prompt, token_ids
 from charaforge.errors import ModelFileError
 from tests.fixtures.tiny_models import tiny_sd
 
 
-def test_a_bundle_knows_its_shapes(bundle: SD15Bundle) -> None:
+def test_a_bundle_knows_its_shapes(bundle: Bundle) -> None:
     assert (bundle.latent_channels, bundle.latent_factor, bundle.latent_scaling) == (8, 8, 1.0)
     assert (bundle.dtype, bundle.device.type) == (torch.float32, "cpu")
     assert bundle.schedule.prediction == "v_prediction"
@@ -27,7 +27,7 @@ def test_the_fingerprint_follows_the_weights_and_not_the_card(tmp_path: Path) ->
     assert fingerprint(first) != fingerprint(tiny_sd(tmp_path / "c", seed=1))
 
 
-def test_prompts_are_padded_to_77_and_seen(bundle: SD15Bundle) -> None:
+def test_prompts_are_padded_to_77_and_seen(bundle: Bundle) -> None:
     states = encode_prompt(bundle, "blue hair girl")
     assert states.shape == (1, 77, 32)
     assert torch.isfinite(states).all()
@@ -35,7 +35,7 @@ def test_prompts_are_padded_to_77_and_seen(bundle: SD15Bundle) -> None:
 
 
 def test_a_prompt_that_is_too_long_says_what_is_left_out(
-    bundle: SD15Bundle, caplog: pytest.LogCaptureFixture
+    bundle: Bundle, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="charaforge"):
         ids = token_ids(bundle, "girl " * 75 + "smile")

@@ -13,7 +13,7 @@ from diffusers import StableDiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
 from torch import Tensor, nn
 
-from charaforge.diffusion.bundle import SD15Bundle, load_bundle
+from charaforge.diffusion.bundle import Bundle, load_bundle
 from charaforge.diffusion.lora_adapters import activate, attach, detach, layer_paths, read_adapter
 from charaforge.diffusion.lora_format import LoraFile, LoraLayer, read_lora, write_lora
 from charaforge.diffusion.prompts import encode_prompt
@@ -25,13 +25,13 @@ LATENTS = torch.randn((1, 8, 8, 8), generator=torch.Generator().manual_seed(3))
 
 
 @torch.no_grad()
-def output(bundle: SD15Bundle) -> Tensor:
+def output(bundle: Bundle) -> Tensor:
     states = encode_prompt(bundle, PROMPT)
     prediction: Tensor = bundle.unet(LATENTS, torch.tensor(500), states).sample
     return prediction
 
 
-def lora_at(bundle: SD15Bundle, path: Path, **options: Any) -> LoraFile:
+def lora_at(bundle: Bundle, path: Path, **options: Any) -> LoraFile:
     return read_lora(random_lora(path, bundle, **options))
 
 
@@ -46,7 +46,7 @@ def quiet_diffusers() -> Iterator[None]:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.usefixtures("quiet_diffusers")
 def test_a_lora_acts_as_in_plain_diffusers(
-    bundle: SD15Bundle, tiny_folder: Path, tmp_path: Path, dtype: torch.dtype
+    bundle: Bundle, tiny_folder: Path, tmp_path: Path, dtype: torch.dtype
 ) -> None:
     lora = lora_at(bundle, tmp_path / "charA.safetensors", seed=1, dtype=dtype)
     before = output(bundle)
@@ -57,12 +57,13 @@ def test_a_lora_acts_as_in_plain_diffusers(
     pipe.load_lora_weights(str(tmp_path), weight_name="charA.safetensors", adapter_name="charA")
     pipe.set_adapters(["charA"], [0.7])
     theirs = output(
-        SD15Bundle(
+        Bundle(
             "plain",
+            "sd15",
             pipe.unet,
             pipe.vae,
-            pipe.text_encoder,
-            pipe.tokenizer,
+            (pipe.text_encoder,),
+            (pipe.tokenizer,),
             bundle.schedule,
             {},
             bundle.sha256,
@@ -72,7 +73,7 @@ def test_a_lora_acts_as_in_plain_diffusers(
     assert float((ours - theirs).abs().max()) <= 1e-5
 
 
-def test_every_layer_acts_as_the_file_says(bundle: SD15Bundle, tiny_folder: Path, tmp_path: Path) -> None:
+def test_every_layer_acts_as_the_file_says(bundle: Bundle, tiny_folder: Path, tmp_path: Path) -> None:
     """Against weights with the update added by hand; ranks and alphas differ from layer to layer."""
     lora = lora_at(bundle, tmp_path / "charA.safetensors", seed=1, mixed=True)
     attach(bundle, lora, "charA")
@@ -91,7 +92,7 @@ def full_update(layer: LoraLayer) -> Tensor:
     return product * layer.alpha / layer.rank
 
 
-def test_loras_leave_no_trace(bundle: SD15Bundle, tmp_path: Path) -> None:
+def test_loras_leave_no_trace(bundle: Bundle, tmp_path: Path) -> None:
     plain = output(bundle)
     attach(bundle, lora_at(bundle, tmp_path / "a.safetensors", seed=1), "a")
     attach(bundle, lora_at(bundle, tmp_path / "b.safetensors", seed=2, mixed=True), "b")
@@ -112,14 +113,14 @@ def test_loras_leave_no_trace(bundle: SD15Bundle, tmp_path: Path) -> None:
     assert torch.equal(output(bundle), plain)
 
 
-def test_an_adapter_is_read_back_as_it_was_attached(bundle: SD15Bundle, tmp_path: Path) -> None:
+def test_an_adapter_is_read_back_as_it_was_attached(bundle: Bundle, tmp_path: Path) -> None:
     lora = lora_at(bundle, tmp_path / "a.safetensors", seed=1, mixed=True)
     attach(bundle, lora, "a")
     write_lora(tmp_path / "again.safetensors", read_adapter(bundle, "a"), {})
     assert read_lora(tmp_path / "again.safetensors").tensors_sha256 == lora.tensors_sha256
 
 
-def test_newer_text_encoder_names_are_understood(bundle: SD15Bundle, tmp_path: Path) -> None:
+def test_newer_text_encoder_names_are_understood(bundle: Bundle, tmp_path: Path) -> None:
     lora = lora_at(bundle, tmp_path / "a.safetensors", seed=1)
     renamed = {name.replace("lora_te_", "lora_te1_"): layer for name, layer in lora.layers.items()}
     write_lora(tmp_path / "b.safetensors", renamed, {})
@@ -127,7 +128,7 @@ def test_newer_text_encoder_names_are_understood(bundle: SD15Bundle, tmp_path: P
     assert read_adapter(bundle, "b").keys() == lora.layers.keys()
 
 
-def test_a_lora_without_a_matching_layer_names_its_base(bundle: SD15Bundle, tmp_path: Path) -> None:
+def test_a_lora_without_a_matching_layer_names_its_base(bundle: Bundle, tmp_path: Path) -> None:
     layer = LoraLayer(torch.zeros(4, 8), torch.zeros(8, 4), 4.0)
     write_lora(
         tmp_path / "x.safetensors",
@@ -138,7 +139,7 @@ def test_a_lora_without_a_matching_layer_names_its_base(bundle: SD15Bundle, tmp_
         attach(bundle, read_lora(tmp_path / "x.safetensors"), "x")
 
 
-def test_a_lora_of_another_width_leaves_the_bundle_as_it_was(bundle: SD15Bundle, tmp_path: Path) -> None:
+def test_a_lora_of_another_width_leaves_the_bundle_as_it_was(bundle: Bundle, tmp_path: Path) -> None:
     plain = output(bundle)
     name = "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
     wide = {**random_layers(bundle, seed=1), name: LoraLayer(torch.ones(4, 768), torch.ones(768, 4), 4.0)}
@@ -150,7 +151,7 @@ def test_a_lora_of_another_width_leaves_the_bundle_as_it_was(bundle: SD15Bundle,
 
 
 def test_a_partly_matching_lora_is_told_about(
-    bundle: SD15Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     more = {
         **random_layers(bundle, seed=1),

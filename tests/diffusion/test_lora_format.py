@@ -7,13 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from charaforge.diffusion.bundle import SD15Bundle
+from charaforge.diffusion.bundle import Bundle
 from charaforge.diffusion.lora_format import describe, read_lora, write_lora
 from charaforge.errors import ModelFileError
 from tests.fixtures.tiny_loras import random_layers, random_lora
 
 
-def test_a_file_comes_back_as_it_was_written(bundle: SD15Bundle, tmp_path: Path) -> None:
+def test_a_file_comes_back_as_it_was_written(bundle: Bundle, tmp_path: Path) -> None:
     layers = random_layers(bundle, seed=1, mixed=True)
     write_lora(tmp_path / "a.safetensors", layers, {"ss_network_dim": "4"})
     read = read_lora(tmp_path / "a.safetensors")
@@ -25,7 +25,7 @@ def test_a_file_comes_back_as_it_was_written(bundle: SD15Bundle, tmp_path: Path)
     assert read.metadata["ss_network_dim"] == "4"
 
 
-def test_keys_are_kohyas(bundle: SD15Bundle, tmp_path: Path) -> None:
+def test_keys_are_kohyas(bundle: Bundle, tmp_path: Path) -> None:
     keys = set(load_file(random_lora(tmp_path / "a.safetensors", bundle, seed=1)))
     assert {
         "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight",
@@ -34,13 +34,13 @@ def test_keys_are_kohyas(bundle: SD15Bundle, tmp_path: Path) -> None:
     } <= keys
 
 
-def test_the_same_lora_is_the_same_file(bundle: SD15Bundle, tmp_path: Path) -> None:
+def test_the_same_lora_is_the_same_file(bundle: Bundle, tmp_path: Path) -> None:
     first = random_lora(tmp_path / "a" / "x.safetensors", bundle, seed=1)
     second = random_lora(tmp_path / "b" / "x.safetensors", bundle, seed=1)
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_the_header_says_what_the_lora_is_for(bundle: SD15Bundle, tmp_path: Path) -> None:
+def test_the_header_says_what_the_lora_is_for(bundle: Bundle, tmp_path: Path) -> None:
     lora = read_lora(random_lora(tmp_path / "charA.safetensors", bundle, seed=1))
     assert lora.metadata["ss_sd_model_name"] == "tiny-sd"
     assert lora.metadata["ss_new_sd_model_hash"] == bundle.sha256

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from charaforge.config import load_yaml
-from charaforge.diffusion.bundle import SD15Bundle, load_bundle
+from charaforge.diffusion.bundle import Bundle, load_bundle
 from charaforge.diffusion.lora_adapters import activate, attach
 from charaforge.diffusion.lora_format import read_lora
 from charaforge.training.cache import TensorCache
@@ -36,7 +36,7 @@ def outputs(unet: nn.Module, context: Tensor) -> Tensor:
     return found
 
 
-def outputs_of(bundle: SD15Bundle) -> Tensor:
+def outputs_of(bundle: Bundle) -> Tensor:
     with torch.no_grad():
         return outputs(bundle.unet, encode_texts(bundle, ["zxq, girl, smile"]))
 

@@ -47,8 +47,10 @@ def test_the_first_loss_is_that_of_the_base_model_by_the_published_formula(
             noise = randomness.noise(tuple(clean.shape), config.seed, "noise", 0, draw.position).double()
             signal, sigma = alphas[draw.timestep].sqrt(), (1 - alphas[draw.timestep]).sqrt()
             text = "" if draw.wordless else variant(config, run.dataset.train[draw.sample], 0)
-            ids = bundle.tokenizer(text, padding="max_length", max_length=77, return_tensors="pt").input_ids
-            context = bundle.text_encoder(ids).last_hidden_state
+            ids = bundle.tokenizers[0](
+                text, padding="max_length", max_length=77, return_tensors="pt"
+            ).input_ids
+            context = bundle.text_encoders[0](ids).last_hidden_state
             noisy = (signal * clean + sigma * noise).float()[None]
             output = bundle.unet(noisy, torch.tensor([draw.timestep]), context).sample[0]
             losses.append((output - (signal * noise - sigma * clean)).square().mean())
