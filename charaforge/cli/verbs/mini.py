@@ -14,7 +14,20 @@ NAME = "mini"
 HELP = "draw pictures of the embedded mini world; train the models embedded with it"
 
 _PICTURES = 48
-_RECIPES = ("vae", "base", "tagger", "judge", "identity", "pose", "upscaler", "sdxl")
+_RECIPES = (
+    "vae",
+    "base",
+    "tagger",
+    "judge",
+    "identity",
+    "pose",
+    "upscaler",
+    "controlnet_pose",
+    "controlnet_depth",
+    "controlnet_lineart",
+    "ip_adapter",
+    "sdxl",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
