@@ -6,9 +6,10 @@ resolved paths on; the recipe of a picture names each input by the sha256 of its
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from charaforge.config.model import StrictModel
 
@@ -19,6 +20,21 @@ MAX_REFERENCES = 4
 LATENT_UPSCALE = "latent"
 
 PicturePath = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
+MAX_KEYPOINTS = 1_000_000  # characters of JSON
+
+
+def _plain_json(value: dict[str, Any] | list[Any]) -> dict[str, Any] | list[Any]:
+    """Refuse what a JSON file could not hold: NaN, infinity, broken text, too much of it."""
+    try:
+        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode())
+    except ValueError as error:  # UnicodeEncodeError is one
+        raise ValueError("key points hold a number or text that JSON does not have") from error
+    if size > MAX_KEYPOINTS:
+        raise ValueError(f"key points of {size} bytes; at most {MAX_KEYPOINTS}")
+    return value
+
+
+Keypoints = Annotated[dict[str, Any] | list[Any], AfterValidator(_plain_json)]
 RegistryName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
 
 
@@ -57,19 +73,24 @@ class Hires(StrictModel):
     denoise: float = Field(0.5, gt=0.0, le=1.0, description="share of the second pass that is run")
 
 
-class Control(StrictModel):
-    """One ControlNet: what holds the picture, how strongly, and during which part of the steps."""
+class ControlScale(StrictModel):
+    """How a ControlNet acts, whatever it follows."""
 
-    type: ControlType = Field(description="what kind of map it follows")
-    image: PicturePath | None = Field(None, description="a finished map, or a picture to make one from")
-    keypoints: Any = Field(None, description="pose only: OpenPose or COCO key points, as JSON")
-    model: RegistryName | None = Field(None, description="ControlNet; absent: the base's own for this type")
     preprocessor: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")] = Field(
         "auto", description="'auto' (a map is used as it is), 'none', or a preprocessor's name"
     )
     strength: float = Field(1.0, ge=0.0, le=2.0, description="scale of the control; 0 = none")
     start: float = Field(0.0, ge=0.0, le=1.0, description="share of the steps from which on it acts")
     end: float = Field(1.0, ge=0.0, le=1.0, description="share of the steps until which it acts")
+
+
+class Control(ControlScale):
+    """One ControlNet: what holds the picture, how strongly, and during which part of the steps."""
+
+    type: ControlType = Field(description="what kind of map it follows")
+    image: PicturePath | None = Field(None, description="a finished map, or a picture to make one from")
+    keypoints: Keypoints | None = Field(None, description="pose only: OpenPose or COCO key points, as JSON")
+    model: RegistryName | None = Field(None, description="ControlNet; absent: the base's own for this type")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
