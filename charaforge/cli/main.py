@@ -9,9 +9,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import signal
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Protocol, cast
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, cast
 
 from charaforge import __version__, logs
 from charaforge.errors import CharaForgeError, ExitCode, UsageError, suggestion
@@ -51,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(words)
+        with _stoppable():
+            return _run(words)
     except CharaForgeError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
@@ -63,6 +67,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("\nstopped\n")
         return INTERRUPTED
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let SIGTERM stop a command as Ctrl-C does, and Ctrl-C also where a shell's `&` had it ignored."""
+    if threading.current_thread() is not threading.main_thread():  # where Python takes no signals
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before: dict[signal.Signals, Any] = {
+        number: signal.signal(number, signal.default_int_handler) for number in numbers
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run(words: list[str]) -> int:

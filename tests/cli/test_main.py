@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import types
@@ -107,6 +108,28 @@ def test_unwritable_warehouse_is_said_before_any_work(
     monkeypatch.setenv("AI_CACHE_ROOT", str(tmp_path / "file" / "x"))
     assert main(["models", "list"]) == 1
     assert "cannot be written to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_a_command_as_ctrl_c_does(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cleaned = []
+
+    def run(args: object) -> int:
+        try:
+            signal.raise_signal(number)
+            return 0
+        finally:
+            cleaned.append(True)
+
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        use_verb(monkeypatch, run)
+        assert (main(["generate"]), cleaned) == (130, [True])
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
 
 
 @pytest.mark.launch
