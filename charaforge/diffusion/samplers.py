@@ -15,6 +15,7 @@ where two levels round to one time step.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -30,9 +31,6 @@ from diffusers.schedulers.scheduling_heun_discrete import HeunDiscreteScheduler
 from diffusers.schedulers.scheduling_k_dpm_2_ancestral_discrete import KDPM2AncestralDiscreteScheduler
 from diffusers.schedulers.scheduling_k_dpm_2_discrete import KDPM2DiscreteScheduler
 from diffusers.schedulers.scheduling_lcm import LCMScheduler
-from diffusers.schedulers.scheduling_lms_discrete import LMSDiscreteScheduler
-from diffusers.schedulers.scheduling_pndm import PNDMScheduler
-from diffusers.schedulers.scheduling_tcd import TCDScheduler
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
 from charaforge.requests.samplers import find_sampler
@@ -43,7 +41,6 @@ _RESCALING = (
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
     LCMScheduler,
-    TCDScheduler,
     UniPCMultistepScheduler,
 )
 _NOT_RESCALING = (
@@ -52,10 +49,9 @@ _NOT_RESCALING = (
     HeunDiscreteScheduler,
     KDPM2AncestralDiscreteScheduler,
     KDPM2DiscreteScheduler,
-    LMSDiscreteScheduler,
-    PNDMScheduler,
 )
 _CLASSES: Mapping[str, Any] = MappingProxyType({k.__name__: k for k in (*_RESCALING, *_NOT_RESCALING)})
+_LCM_STEPS = 50  # that its distillation skips among
 _BY_SIGMA = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 
 
@@ -79,7 +75,10 @@ def make_scheduler(name: str, config: Mapping[str, Any], steps: int) -> Any:
         if kind in _NOT_RESCALING:
             told["trained_betas"] = _rescaled_betas(config)
     scheduler = kind.from_config(told)
-    scheduler.set_timesteps(steps)
+    if "original_inference_steps" in inspect.signature(scheduler.set_timesteps).parameters:
+        scheduler.set_timesteps(steps, original_inference_steps=max(steps, _LCM_STEPS))
+    else:
+        scheduler.set_timesteps(steps)
     start_at(scheduler, 0)
     return scheduler
 

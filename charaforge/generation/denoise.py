@@ -1,89 +1,135 @@
-"""The loop from noise to latents, and latents to pictures."""
+"""The loop from noise to latents."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from charaforge.diffusion.bundle import Bundle
-from charaforge.diffusion.samplers import make_scheduler
-from charaforge.errors import GenerationError
+from charaforge.diffusion.controlnet import ActiveControl, residuals
+from charaforge.diffusion.ip_adapter import ActiveReference, attending
+from charaforge.diffusion.samplers import make_scheduler, start_at
 
 OnStep = Callable[[int, int], None]
 """Called after each step with (steps done, steps in all); whatever it raises stops the work."""
+
+
+@dataclass(frozen=True)
+class Guide:
+    """What the UNet is told beside the latents, for B pictures.
+
+    Attributes:
+        states: (2B, L, D) of the negative prompts and then the prompts; without guidance (B, L, D).
+        added: SDXL's pooled states and sizes, as many; None for SD1.x.
+        scale: of classifier-free guidance; at 1 there is none.
+    """
+
+    states: Tensor
+    added: Mapping[str, Any] | None
+    scale: float
+
+    @property
+    def guided(self) -> bool:
+        """Whether there is guidance."""
+        return self.scale != 1.0
+
+
+@dataclass(frozen=True)
+class Start:
+    """Latents to start from, instead of noise alone.
+
+    Attributes:
+        latents: (B, C, h, w) clean, scaled as the UNet sees them.
+        share: of the steps that is run, above 0 to 1.
+        mask: (B, 1, h, w) 1 = redraw, 0 = keep; None = redraw all.
+        kept: (B, C, h, w) clean: what is kept where the mask is 0.
+    """
+
+    latents: Tensor
+    share: float
+    mask: Tensor | None = None
+    kept: Tensor | None = None
+
+
+def steps_run(steps: int, share: float) -> int:
+    """Return how many of `steps` are run for a share of them: at least one."""
+    return max(1, round(steps * share))
 
 
 @torch.inference_mode()
 def denoise(
     bundle: Bundle,
     *,
-    prompts: Tensor,
-    negatives: Tensor,
-    seeds: Sequence[int],
-    width: int,
-    height: int,
+    guide: Guide,
+    noise: Tensor,
+    draws: Sequence[torch.Generator],
     sampler: str,
     steps: int,
-    guidance: float,
     on_step: OnStep,
+    start: Start | None = None,
+    controls: Sequence[ActiveControl] = (),
+    references: Sequence[ActiveReference] = (),
 ) -> Tensor:
-    """Render latents with classifier-free guidance.
-
-    Noise comes from one CPU generator per picture: the same on every machine and in every batch.
+    """Render latents.
 
     Args:
         bundle: the model.
-        prompts: (B, 77, D) hidden states of the prompts.
-        negatives: the same of the negative prompts.
-        seeds: B seeds.
-        width: pixels, a multiple of the model's latent factor.
-        height: pixels, likewise.
+        guide: what it is told.
+        noise: (B, C, h, w) unit Gaussian noise.
+        draws: B generators, for samplers that add noise on the way.
         sampler: name of the sampler.
-        steps: denoising steps.
-        guidance: scale of the guidance; at 1 the negative prompts do not act.
+        steps: denoising steps of a whole run.
         on_step: told of progress.
+        start: latents to start from.
+        controls: ControlNets that act.
+        references: pictures that are attended to.
 
     Returns:
-        (B, C, height / 8, width / 8) latents, scaled as the UNet sees them.
+        (B, C, h, w) clean latents, scaled as the UNet sees them.
     """
     scheduler = make_scheduler(sampler, bundle.scheduler_config, steps)
-    draws = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-    shape = (bundle.latent_channels, height // bundle.latent_factor, width // bundle.latent_factor)
-    noise = torch.stack([torch.randn(shape, generator=draw, dtype=torch.float32) for draw in draws])
-    latents: Tensor = noise.to(bundle.device, bundle.dtype) * scheduler.init_noise_sigma
-    guided = guidance != 1.0
-    states = torch.cat([negatives, prompts]) if guided else prompts
-    random = {"generator": draws} if "generator" in inspect.signature(scheduler.step).parameters else {}
-    for done, timestep in enumerate(scheduler.timesteps, start=1):
-        doubled = torch.cat([latents, latents]) if guided else latents
-        output = bundle.unet(scheduler.scale_model_input(doubled, timestep), timestep, states).sample
-        if guided:
-            without, within = output.chunk(2)
-            output = without + guidance * (within - without)
-        latents = scheduler.step(output, timestep, latents, return_dict=False, **random)[0]
-        on_step(done, len(scheduler.timesteps))
+    noise = noise.to(bundle.device, bundle.dtype)
+    begun = 0 if start is None else (steps - steps_run(steps, start.share)) * scheduler.order
+    timesteps = scheduler.timesteps[begun:]
+    start_at(scheduler, begun)
+    latents = noise * scheduler.init_noise_sigma
+    if start is not None:
+        latents = scheduler.add_noise(start.latents, noise, timesteps[:1])
+    random = {"generator": list(draws)} if "generator" in inspect.signature(scheduler.step).parameters else {}
+    with attending(bundle, references):
+        for place, timestep in enumerate(timesteps):
+            acting = [control for control in controls if control.acts(place, len(timesteps))]
+            output = _predict(bundle, guide, scheduler.scale_model_input(latents, timestep), timestep, acting)
+            latents = scheduler.step(output, timestep, latents, return_dict=False, **random)[0]
+            if start is not None and start.mask is not None:
+                latents = _keep(start, latents, noise, scheduler, timesteps[place + 1 : place + 2])
+            on_step(place + 1, len(timesteps))
     return latents
 
 
-@torch.inference_mode()
-def decode(bundle: Bundle, latents: Tensor) -> Image.Image:
-    """Return the RGB picture of one picture's latents (1, C, h, w); they are decoded one at a time.
+def _predict(
+    bundle: Bundle, guide: Guide, latents: Tensor, timestep: Tensor, controls: Sequence[ActiveControl]
+) -> Tensor:
+    """Return what the UNet predicts for (B, C, h, w) latents, under guidance."""
+    doubled = torch.cat([latents, latents]) if guide.guided else latents
+    told: dict[str, Any] = residuals(controls, doubled, timestep, guide.states, guide.added)
+    if guide.added is not None:
+        told["added_cond_kwargs"] = dict(guide.added)
+    output: Tensor = bundle.unet(doubled, timestep, guide.states, **told).sample
+    if not guide.guided:
+        return output
+    without, within = output.chunk(2)
+    return without + guide.scale * (within - without)
 
-    Raises:
-        GenerationError: the picture has values that are no numbers.
-    """
-    decoded: Any = bundle.vae.decode(latents / bundle.latent_scaling, return_dict=False)[0]
-    values = (decoded[0].float() / 2 + 0.5).clamp(0, 1)
-    if not torch.isfinite(values).all():
-        raise GenerationError(
-            f"the model {bundle.name!r} gave values that are no numbers",
-            "lower the guidance or the LoRA weights",
-        )
-    pixels = (values.permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy()
-    return Image.fromarray(np.ascontiguousarray(pixels))
+
+def _keep(start: Start, latents: Tensor, noise: Tensor, scheduler: Any, following: Tensor) -> Tensor:
+    """Put what is kept, under the noise of the following step, in where the mask is 0."""
+    if start.mask is None or start.kept is None:
+        return latents
+    kept = scheduler.add_noise(start.kept, noise, following) if len(following) else start.kept
+    return start.mask * latents + (1 - start.mask) * kept

@@ -6,27 +6,50 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from PIL import Image
 
-from charaforge.diffusion.prompts import encode_prompt
-from charaforge.generation.denoise import OnStep, decode, denoise
-from charaforge.generation.micro_batches import MicroBatch, micro_batches
-from charaforge.generation.models import ModelShelf
-from charaforge.generation.provenance import GeneratedImage, Setting, describe_image
-from charaforge.generation.sizes import fit, render_size
+from charaforge.generation.denoise import OnStep
+from charaforge.generation.input_files import InputFiles
+from charaforge.generation.memory import SINGLES, MemoryLadder, apply_rung, only, ran_out, starting_rung
+from charaforge.generation.micro_batches import MicroBatch, micro_batches, runs
+from charaforge.generation.models import LoadedBase, LoadedUpscaler, ModelShelf
+from charaforge.generation.painting import TICKS, Draft, Job, paint
+from charaforge.generation.picture_inputs import named_by_content, read_inputs
+from charaforge.generation.provenance import GeneratedImage, Made, Setting, describe_image
+from charaforge.generation.sizes import RenderSize, hires_size, render_size
+from charaforge.generation.tools import LoadedTool, ToolShelf
+from charaforge.generation.wording import WordEncoder
 from charaforge.logs import get_logger
 from charaforge.requests.generation import GenerationRequest
+from charaforge.requests.inputs import LATENT_UPSCALE
 from charaforge.requests.placeholders import fill_placeholders
+from charaforge.requests.prompts import settle
 from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.registry import Registry
 
 logger = get_logger(__name__)
 
+Pair = tuple[GenerationRequest, GenerationRequest]  # as asked, and with its words settled
+
 UPSCALER = "mini-upscaler"  # where a card names none
+LANCZOS = "lanczos"
 
 
 def _ignore(done: int, total: int) -> None:
     """Take no notice of progress."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How to render, where it shall be as it was before.
+
+    Attributes:
+        micro_batch: size of the micro-batches; None = as it pays.
+        rung: of the memory ladder to begin on; None = as the free memory calls for.
+    """
+
+    micro_batch: int | None = None
+    rung: int | None = None
 
 
 class Generator:
@@ -42,75 +65,134 @@ class Generator:
         self, warehouse: Warehouse, registry: Registry | None = None, device: torch.device | str | None = None
     ) -> None:
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self._models = ModelShelf(registry or Registry(warehouse), torch.device(chosen))
+        self._warehouse = warehouse
+        self._device = torch.device(chosen)
+        found = registry or Registry(warehouse)
+        self._models = ModelShelf(found, self._device)
+        self._tools = ToolShelf(found)
+        self._files = InputFiles(warehouse)
 
     def generate(self, request: GenerationRequest, on_step: OnStep = _ignore) -> list[GeneratedImage]:
         """Render all pictures of one request, see `generate_many`."""
         return list(self.generate_many([request], on_step))
 
     def generate_many(
-        self, requests: Sequence[GenerationRequest], on_step: OnStep = _ignore
+        self, requests: Sequence[GenerationRequest], on_step: OnStep = _ignore, way: Way | None = None
     ) -> Iterator[GeneratedImage]:
-        """Render requests and yield their pictures in order.
+        """Render requests and yield their pictures in order, each as soon as it is finished.
 
-        Neighbours that differ only in prompts and seeds are rendered together, so sort them if you can.
+        Neighbours that fit together (see `micro_batches`) are rendered together, so sort them if you can.
 
         Args:
             requests: what to render; a random seed is drawn first and recorded.
             on_step: called after every step with (steps done, steps in all), counted per picture; it stops
                 the work by raising.
+            way: how to render it; by default as it pays and as memory allows.
 
         Raises:
             UnknownNameError: a model or LoRA is not there.
+            UsageError: an input file is missing or of no use, a prompt cannot be read.
             ModelFileError: a model or LoRA cannot be loaded, or does not fit.
-            GenerationError: the model gave no usable picture.
+            GenerationError: the model gave no usable picture, or memory ran out.
         """
         singles = [single for request in requests for single in request.seeded().singles()]
         progress = _Progress(on_step, total=sum(single.steps for single in singles))
-        for batch in micro_batches(singles):
-            yield from self._render(batch, progress)
-            progress.done += sum(single.steps for single in batch.requests)
+        pairs = [(single, settle(single, self._warehouse.wildcards)) for single in singles]
+        for run in runs(pairs, lambda pair: pair[1]):
+            yield from self._run(run, progress, way or Way())
 
-    def _render(self, batch: MicroBatch, progress: _Progress) -> Iterator[GeneratedImage]:
-        """Render one micro-batch and yield the pictures that were asked for, without the padding."""
-        setting, rendered = self._prepare(batch)
-        first = batch.requests[0]
-        latents = denoise(
-            setting.base.bundle,
-            prompts=self._encode(setting, [request.prompt for request in rendered], batch.size),
-            negatives=self._encode(setting, [request.negative for request in rendered], batch.size),
-            seeds=[request.seed for request in batch.padded],
-            width=setting.size.width,
-            height=setting.size.height,
-            sampler=first.scheduler,
-            steps=first.steps,
-            guidance=first.guidance,
-            on_step=progress.of(len(batch.requests) * first.steps),
+    def _run(self, run: Sequence[Pair], progress: _Progress, way: Way) -> Iterator[GeneratedImage]:
+        """Render requests that fit together."""
+        setting = self._prepare(run[0][1])
+        rung = way.rung
+        if rung is None:
+            rung = starting_rung(self._device, setting.size.width, setting.size.height)
+        ladder = MemoryLadder(rung)
+        drafts = self._drafts(run, setting, ladder.rung)
+        for drafted in micro_batches(drafts, lambda draft: draft.words.length, way.micro_batch):
+            batch = MicroBatch(tuple(self._job(draft, setting) for draft in drafted.items), drafted.size)
+            report = progress.of(sum(job.asked.steps for job in batch.items))
+            for image, job, size, used in self._paint(setting, batch, ladder, report):
+                request = named_by_content(job.asked, job.inputs.names)
+                made = Made(image, request, job.rendered, size, used, job.inputs.tools)
+                yield describe_image(made, setting)
+            progress.done += sum(job.asked.steps for job in batch.items)
+
+    def _paint(
+        self, setting: Setting, batch: MicroBatch[Job], ladder: MemoryLadder, report: OnStep
+    ) -> Iterator[tuple[Image.Image, Job, int, int]]:
+        """Render a micro-batch; where memory runs out, again what is left of it, one rung further up.
+
+        Yields:
+            Each picture with its job, the size of the micro-batch it was rendered in, and the rung.
+        """
+        pending = [batch]
+        while pending:
+            part = pending.pop(0)
+            if ladder.rung >= SINGLES and part.size > 1:
+                pending[:0] = [MicroBatch((job,), 1) for job in part.items]
+                continue
+            apply_rung(setting.base.bundle, ladder.rung)
+            try:
+                images = list(paint(setting, part, ladder.rung, report))
+            except RuntimeError as error:
+                if not ran_out(error):
+                    raise
+                ladder.climb(error)
+                pending.insert(0, part)
+                continue
+            for image, job in zip(images, part.items, strict=True):
+                yield image, job, part.size, ladder.rung
+
+    def _prepare(self, request: GenerationRequest) -> Setting:
+        """Load what a run needs."""
+        base = self._models.base(request.model)
+        loras = base.loras.use(request.loras)
+        size = _size(request, base)
+        between = None
+        if size.first and request.hires and request.hires.upscaler not in (LATENT_UPSCALE, LANCZOS):
+            between = self._models.upscaler(request.hires.upscaler)
+        upscaler = None
+        if size.enlarged or (request.init is not None and "max_side" in base.card):
+            upscaler = self._upscaler(base)
+        controls = tuple(
+            self._tools.controlnet(control.model, control.type, base.bundle, base.card)
+            if control.strength
+            else None
+            for control in request.controls
         )
-        for place, (asked, done) in enumerate(zip(batch.requests, rendered, strict=True)):
-            image = decode(setting.base.bundle, latents[place : place + 1])
-            if setting.upscaler is not None:
-                image = fit(setting.upscaler.net.upscale([image])[0], asked.width, asked.height)
-            yield describe_image(image, asked, done, setting, batch.size)
+        return Setting(base, loras, size, upscaler, between, controls, self._adapters(request, base))
 
-    def _prepare(self, batch: MicroBatch) -> tuple[Setting, list[GenerationRequest]]:
-        """Load what the batch needs, and fill its placeholders."""
-        first = batch.requests[0]
-        base = self._models.base(first.model)
-        loras = base.loras.use(first.loras)
-        size = render_size(first.width, first.height, base.card)
-        upscaler = self._models.upscaler(str(base.card.get("upscaler", UPSCALER))) if size.enlarged else None
+    def _upscaler(self, base: LoadedBase) -> LoadedUpscaler:
+        return self._models.upscaler(str(base.card.get("upscaler", UPSCALER)))
+
+    def _adapters(self, request: GenerationRequest, base: LoadedBase) -> tuple[LoadedTool | None, ...]:
+        return tuple(
+            self._tools.ip_adapter(
+                reference.model, "face" if reference.face_ref else "style", base.bundle, base.card
+            )
+            if reference.weight
+            else None
+            for reference in request.references
+        )
+
+    def _drafts(self, run: Sequence[Pair], setting: Setting, rung: int) -> list[Draft]:
+        """Fill the placeholders of a run and encode its prompts."""
         values: dict[str, str] = {}
-        for lora in reversed(loras):  # the first LoRA that knows a placeholder fills it
+        for lora in reversed(setting.loras):  # the first LoRA that knows a placeholder fills it
             values |= lora.file.placeholders
-        rendered = [_filled(request, values) for request in batch.requests]
-        return Setting(base, loras, size, upscaler), rendered
+        encoder = WordEncoder(setting.base.bundle, run[0][1].clip_skip)
+        drafts = []
+        with only(setting.base.bundle, "text_encoders", rung, self._device):
+            for asked, settled in run:
+                filled = _filled(settled, values)
+                drafts.append(Draft(asked, filled, encoder.words(filled.prompt, filled.negative)))
+        return drafts
 
-    def _encode(self, setting: Setting, prompts: Sequence[str], size: int) -> Tensor:
-        """Return the hidden states of the prompts, (size, 77, D): each encoded alone, equal ones once."""
-        states = {prompt: encode_prompt(setting.base.bundle, prompt) for prompt in dict.fromkeys(prompts)}
-        stacked = [states[prompt] for prompt in prompts]
-        return torch.cat(stacked + stacked[-1:] * (size - len(stacked)))
+    def _job(self, draft: Draft, setting: Setting) -> Job:
+        """Read the inputs of a picture."""
+        inputs = read_inputs(draft.rendered, setting, self._files, self._tools)
+        return Job(draft.asked, draft.rendered, draft.words, inputs)
 
 
 @dataclass
@@ -123,7 +205,13 @@ class _Progress:
 
     def of(self, share: int) -> OnStep:
         """Return what to call within a micro-batch that stands for `share` steps."""
-        return lambda step, steps: self.report(self.done + share * step // steps, self.total)
+        return lambda ticks, _: self.report(self.done + share * ticks // TICKS, self.total)
+
+
+def _size(request: GenerationRequest, base: LoadedBase) -> RenderSize:
+    if request.hires is None:
+        return render_size(request.width, request.height, base.card)
+    return hires_size(request.width, request.height, base.card, request.hires.scale)
 
 
 def _filled(request: GenerationRequest, values: dict[str, str]) -> GenerationRequest:

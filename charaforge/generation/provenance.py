@@ -1,14 +1,15 @@
 """What a picture says about how it was made.
 
 The *recipe* is all that decides the pixels: request, weights, versions. It goes into the PNG, so that equal
-work gives equal files. The *run* is what else is worth knowing (batch size, threads, device); it goes into
-the sidecar.
+work gives equal files. Input files stand in it by their content (`sha256:<hex>`), see `input_files`. The
+*run* is what else is worth knowing (batch size, rung of the memory ladder, threads, device); it goes into the
+sidecar.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -20,10 +21,11 @@ from charaforge import __version__
 from charaforge.generation.lora_shelf import ActiveLora
 from charaforge.generation.models import LoadedBase, LoadedUpscaler
 from charaforge.generation.sizes import RenderSize
+from charaforge.generation.tools import LoadedTool
 from charaforge.requests.generation import GenerationRequest
 from charaforge.requests.infotext import infotext
 
-FORMAT = 1
+FORMAT = 2
 PACKAGES = ("torch", "diffusers", "transformers", "tokenizers", "peft", "numpy", "pillow", "onnxruntime")
 
 
@@ -53,58 +55,89 @@ class GeneratedImage:
 
 @dataclass(frozen=True)
 class Setting:
-    """What the pictures of one micro-batch have in common.
+    """What the pictures of one run have in common.
 
     Attributes:
         base: the base model.
         loras: the LoRAs that act.
         size: what the diffusion model renders.
         upscaler: what enlarges it, where something does.
+        between: what enlarges the first of two passes, where a net does.
+        controls: a ControlNet for each control of the request, None where its strength is 0.
+        adapters: an IP-Adapter for each reference of the request, None where its weight is 0.
     """
 
     base: LoadedBase
     loras: Sequence[ActiveLora]
     size: RenderSize
     upscaler: LoadedUpscaler | None
+    between: LoadedUpscaler | None = None
+    controls: tuple[LoadedTool | None, ...] = ()
+    adapters: tuple[LoadedTool | None, ...] = ()
 
 
-def describe_image(
-    image: Image.Image, asked: GenerationRequest, rendered: GenerationRequest, setting: Setting, batch: int
-) -> GeneratedImage:
-    """Put a picture together with its provenance.
+@dataclass(frozen=True)
+class Made:
+    """A picture that is finished but not yet described.
 
-    Args:
-        image: the finished picture.
-        asked: the request for this picture, with its seed.
-        rendered: the same with its placeholders filled.
-        setting: models and sizes.
-        batch: size of the micro-batch that it was rendered in.
+    Attributes:
+        image: the picture.
+        asked: the request for it, with its seed and its files named by content.
+        rendered: the same with wildcards, LoRA tags and placeholders resolved.
+        tools: name -> sha256 of further nets that decided its pixels, e.g. a pose estimator.
+        micro_batch: size of the micro-batch that it was rendered in.
+        rung: of the memory ladder.
     """
-    bundle, enlarged = setting.base.bundle, setting.upscaler
-    loras = {lora.use.name: lora for lora in setting.loras}
+
+    image: Image.Image
+    asked: GenerationRequest
+    rendered: GenerationRequest
+    micro_batch: int
+    rung: int = 0
+    tools: Mapping[str, str] = field(default_factory=dict)
+
+
+def describe_image(made: Made, setting: Setting) -> GeneratedImage:
+    """Put a picture together with its provenance."""
+    bundle = setting.base.bundle
+    nets = [*setting.controls, *setting.adapters]
     recipe: dict[str, Any] = {
         "format": FORMAT,
-        "request": asked.plain(),
-        "rendered": {"prompt": rendered.prompt, "negative": rendered.negative},
+        "request": made.asked.plain(),
+        "rendered": {"prompt": made.rendered.prompt, "negative": made.rendered.negative},
         "model": {"name": bundle.name, "sha256": bundle.sha256},
         "loras": [{**lora.use.model_dump(), "sha256": lora.file.sha256} for lora in setting.loras],
         "native": {"width": setting.size.width, "height": setting.size.height},
-        "upscaler": {"name": enlarged.name, "sha256": enlarged.sha256} if enlarged else None,
-        "versions": _versions(),
+        "upscaler": _named(setting.upscaler),
+        "hires_upscaler": _named(setting.between),
+        "nets": {net.name: net.sha256 for net in nets if net is not None} | dict(made.tools),
+        "versions": versions(),
     }
-    hashes = {name: lora.file.tensors_sha256 for name, lora in loras.items()}
+    hashes = {lora.use.name: lora.file.tensors_sha256 for lora in setting.loras}
     run = {
-        "micro_batch": batch,
+        "micro_batch": made.micro_batch,
+        "memory_rung": made.rung,
         "device": bundle.device.type,
         "dtype": str(bundle.dtype).removeprefix("torch."),
+        **machine(),
+    }
+    text = infotext(made.rendered, bundle.sha256, hashes, __version__)
+    return GeneratedImage(made.image, made.rendered, recipe, run, text)
+
+
+def machine() -> dict[str, Any]:
+    """Return what of this process decides the last bits of a float."""
+    return {
         "threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
     }
-    return GeneratedImage(
-        image, rendered, recipe, run, infotext(rendered, bundle.sha256, hashes, __version__)
-    )
 
 
 @cache
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of all that decides pixels."""
     return {"charaforge": __version__, **{name: version(name) for name in PACKAGES}}
+
+
+def _named(upscaler: LoadedUpscaler | None) -> dict[str, str] | None:
+    return None if upscaler is None else {"name": upscaler.name, "sha256": upscaler.sha256}

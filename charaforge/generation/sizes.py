@@ -3,6 +3,11 @@
 A model whose card sets `max_side` renders larger pictures at its native area, in the aspect that was asked
 for; its upscaler enlarges them, and a Lanczos filter brings them to exactly the size. Other models render
 what is asked.
+
+A hires pass makes two renderings of one: the first at the size asked for divided by the scale, the second at
+the size asked for. With `max_side`, the first is the native area and the second that times the scale, though
+never more than what is asked (it may exceed `max_side`: the first pass has settled what is where); the
+upscaler does the rest.
 """
 
 from __future__ import annotations
@@ -22,14 +27,21 @@ class RenderSize:
     """What the diffusion model renders.
 
     Attributes:
-        width: pixels.
-        height: pixels.
+        width: pixels, of the last pass.
+        height: pixels, likewise.
         enlarged: whether the picture is enlarged afterwards.
+        first: width and height of the first of two passes; None where there is one only.
     """
 
     width: int
     height: int
     enlarged: bool
+    first: tuple[int, int] | None = None
+
+    @property
+    def begun(self) -> tuple[int, int]:
+        """Width and height of the first pass."""
+        return self.first or (self.width, self.height)
 
 
 def render_size(width: int, height: int, card: Mapping[str, Any]) -> RenderSize:
@@ -46,8 +58,19 @@ def render_size(width: int, height: int, card: Mapping[str, Any]) -> RenderSize:
     return RenderSize(_stepped(width * scale), _stepped(height * scale), enlarged=True)
 
 
+def hires_size(width: int, height: int, card: Mapping[str, Any], scale: float) -> RenderSize:
+    """Return the two passes that a model with this card makes for a picture of `width` x `height` pixels."""
+    native = render_size(width, height, card)
+    if not native.enlarged:
+        return RenderSize(width, height, False, (_stepped(width / scale), _stepped(height / scale)))
+    last = min(_stepped(native.width * scale), width), min(_stepped(native.height * scale), height)
+    return RenderSize(*last, last != (width, height), (native.width, native.height))
+
+
 def fit(image: Image.Image, width: int, height: int) -> Image.Image:
     """Return the picture at exactly this size: Lanczos, after cutting what a rounded aspect has too much."""
+    if image.size == (width, height):
+        return image
     scale = min(image.width / width, image.height / height)
     left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
     box = (left, top, left + width * scale, top + height * scale)

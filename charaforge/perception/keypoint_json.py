@@ -127,9 +127,9 @@ def _canvas(value: Any) -> tuple[float, float] | None:
         images = holder.get("images")
         told = images[0] if isinstance(images, list) and images and isinstance(images[0], dict) else holder
         for width, height in (("canvas_width", "canvas_height"), ("width", "height")):
-            sides = told.get(width), told.get(height)
-            if all(isinstance(side, int | float) and side > 0 for side in sides):
-                return float(sides[0]), float(sides[1])
+            across, down = told.get(width), told.get(height)
+            if isinstance(across, int | float) and isinstance(down, int | float) and min(across, down) > 0:
+                return float(across), float(down)
     return None
 
 

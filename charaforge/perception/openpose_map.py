@@ -3,7 +3,8 @@
 Drawn from the description of the format (lllyasviel's annotator of ControlNet 1.1): 17 limbs of 18 key
 points, each an ellipse in its colour at 0.6 of its brightness, later ones over earlier ones, and on top of
 them the joints as discs in full colour. Half the thickness of a limb, and the radius of a joint, are 4 px
-where the shorter side has 512, and go with it. Edges are smooth (4 x 4 samples per pixel); pixel i has its centre at i.
+where the shorter side has 512, and go with it. Edges are smooth (4 x 4 samples per pixel); pixel i has its
+centre at i.
 
 Key points, in order: nose, neck, right shoulder, elbow, wrist, left shoulder, elbow, wrist, right hip, knee,
 ankle, left hip, knee, ankle, right eye, left eye, right ear, left ear (right and left of the person).

@@ -75,7 +75,6 @@ SOLVERS = (
     Solver("euler", "Euler", "EulerDiscreteScheduler"),
     Solver("euler_a", "Euler a", "EulerAncestralDiscreteScheduler", schedules=_BY_TIME),
     Solver("heun", "Heun", "HeunDiscreteScheduler"),
-    Solver("lms", "LMS", "LMSDiscreteScheduler"),
     Solver("dpm2", "DPM2", "KDPM2DiscreteScheduler", aliases=("kdpm2",)),
     Solver("dpm2_a", "DPM2 a", "KDPM2AncestralDiscreteScheduler", aliases=("kdpm2_a",)),
     Solver("dpmpp_2m", "DPM++ 2M", _MULTISTEP, _options(algorithm_type="dpmsolver++")),
@@ -98,11 +97,9 @@ SOLVERS = (
         "DPMSolverSinglestepScheduler",
         _options(algorithm_type="sde-dpmsolver++", lower_order_final=True, final_sigmas_type="zero"),
     ),
-    Solver("unipc", "UniPC", "UniPCMultistepScheduler"),
+    Solver("unipc", "UniPC", "UniPCMultistepScheduler", schedules=_NOT_BETA),
     Solver("deis", "DEIS", "DEISMultistepScheduler", schedules=_NOT_BETA),
-    Solver("pndm", "PLMS", "PNDMScheduler", _options(skip_prk_steps=True), schedules=(AUTOMATIC,)),
     Solver("lcm", "LCM", "LCMScheduler", schedules=(AUTOMATIC,)),
-    Solver("tcd", "TCD", "TCDScheduler", schedules=(AUTOMATIC,)),
 )
 DEFAULT_SAMPLER = "dpmpp_2m"
 

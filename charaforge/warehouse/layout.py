@@ -67,6 +67,8 @@ class Warehouse:
                 "tagger": (self.models / "taggers",),
                 "pose": (self.models / "pose",),
                 "identity": (self.models / "identity",),
+                "annotator": (self.models / "annotators",),
+                "safety": (self.models / "safety",),
             }
         )
 
@@ -74,6 +76,11 @@ class Warehouse:
     def embeddings(self) -> Path:
         """Textual-inversion embeddings."""
         return self.models / "embeddings"
+
+    @property
+    def wildcards(self) -> Path:
+        """Lists of words that prompts choose from, `<name>.txt`."""
+        return self.root / "wildcards"
 
     @property
     def raw(self) -> Path:
@@ -114,7 +121,8 @@ class Warehouse:
     def folders(self) -> tuple[Path, ...]:
         """Every folder that `bootstrap` makes."""
         kinds = [folder for group in self.kind_folders.values() for folder in group]
-        data = [self.embeddings, self.raw, self.processed, self.metadata, self.uploads, self.batches]
+        data = [self.embeddings, self.wildcards, self.raw, self.processed]
+        data += [self.metadata, self.uploads, self.batches]
         return (*self.cache_variables.values(), *kinds, *data)
 
     def output_folder(self, day: date, job: str) -> Path:

@@ -15,7 +15,18 @@ from charaforge.warehouse import cards
 from charaforge.warehouse.layout import Warehouse
 
 Kind = Literal[
-    "base", "vae", "lora", "controlnet", "ipadapter", "tagger", "pose", "identity", "upscaler", "judge"
+    "base",
+    "vae",
+    "lora",
+    "controlnet",
+    "ipadapter",
+    "tagger",
+    "pose",
+    "identity",
+    "upscaler",
+    "annotator",
+    "safety",
+    "judge",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
 logger = get_logger(__name__)

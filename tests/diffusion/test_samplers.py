@@ -64,9 +64,8 @@ def test_a_sampler_lands_on_the_data(family: str, name: str, steps: int) -> None
     latents = sample(name, FAMILIES[family], steps, count=64).double()
     distance = ((latents[:, None] - PICTURES) ** 2).flatten(2).mean(-1).sqrt()
     nearest = distance.min(1)
-    # the last step leaves the noise of timestep 0, about 0.03; solvers of fourth order stray with few steps
-    few = steps == 10 and name.startswith(("lms", "pndm"))
-    assert float(nearest.values.quantile(0.9)) < (0.2 if few else 0.06)
+    # the last step leaves the noise of timestep 0, about 0.03; some noise lies between two pictures
+    assert float(nearest.values.quantile(0.9)) < 0.06
     assert float(nearest.values.max()) < 0.5
     assert min(torch.bincount(nearest.indices, minlength=4).tolist()) >= 6  # of 16 expected
 

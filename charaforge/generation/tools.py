@@ -1,0 +1,135 @@
+"""The nets beside a base that requests name: ControlNets, IP-Adapters, pose estimators, annotators.
+
+Each is opened when it is first asked for and kept until its file changes or room is needed. Where a request
+names none, the base's card (`"controlnets": {"pose": NAME, …}`, `"ipadapters": {"face": NAME, …}`) or the
+cards of the nets (`"base": NAME, "uses": ["pose", …]`) say which one belongs to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from charaforge.diffusion.bundle import Bundle
+from charaforge.diffusion.controlnet import load_controlnet
+from charaforge.diffusion.ip_adapter import load_ip_adapter
+from charaforge.errors import UnknownNameError
+from charaforge.perception.annotator import Annotator
+from charaforge.perception.simcc import PoseEstimator
+from charaforge.warehouse.registry import ModelEntry, Registry
+
+KEPT = 4
+POSE = "mini-pose"  # where neither request nor card names one
+ANNOTATOR = "mini-annotator"
+
+
+@dataclass(frozen=True)
+class LoadedTool:
+    """A net in memory.
+
+    Attributes:
+        name: its registry name.
+        sha256: of its weights.
+        net: what it is, by kind.
+    """
+
+    name: str
+    sha256: str
+    net: Any
+
+
+class ToolShelf:
+    """Opens nets by name and keeps some of them.
+
+    Args:
+        registry: where names are looked up.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._held: dict[tuple[str, str, str], LoadedTool] = {}  # kind, base, name; the last used at the end
+
+    def controlnet(self, name: str | None, control: str, bundle: Bundle, card: dict[str, Any]) -> LoadedTool:
+        """Return a ControlNet for a base, by name or, without one, the base's own for a type of map.
+
+        Raises:
+            UnknownNameError: there is none.
+            ModelFileError: it cannot be loaded for this base.
+        """
+        chosen = name or self._own("controlnet", control, bundle, card)
+        return self._tool(
+            "controlnet",
+            chosen,
+            bundle.sha256,
+            lambda entry: load_controlnet(entry.path, entry.name, bundle),
+        )
+
+    def ip_adapter(self, name: str | None, use: str, bundle: Bundle, card: dict[str, Any]) -> LoadedTool:
+        """Return an IP-Adapter for a base; `use` is "face" or "style". Errors as of `controlnet`."""
+        chosen = name or self._own("ipadapter", use, bundle, card)
+        return self._tool(
+            "ipadapter", chosen, bundle.sha256, lambda entry: load_ip_adapter(entry.path, entry.name, bundle)
+        )
+
+    def pose(self, name: str) -> LoadedTool:
+        """Return a pose estimator."""
+        return self._tool("pose", name, "", lambda entry: PoseEstimator(entry.path))
+
+    def annotator(self, name: str) -> LoadedTool:
+        """Return an annotator."""
+        return self._tool("annotator", name, "", lambda entry: Annotator(entry.path))
+
+    def release(self) -> None:
+        """Let all nets go."""
+        self._held.clear()
+
+    def _tool(self, kind: str, name: str, base: str, load: Callable[[ModelEntry], Any]) -> LoadedTool:
+        entry = self._registry.get(name, kind)
+        sha256 = weights_sha256(entry.path)
+        key = (kind, base, name)
+        held = self._held.pop(key, None)
+        if held is None or held.sha256 != sha256:
+            for old in list(self._held)[: max(0, len(self._held) + 1 - KEPT)]:
+                del self._held[old]
+            held = LoadedTool(name, sha256, load(entry))
+        self._held[key] = held
+        return held
+
+    def _own(self, kind: str, use: str, bundle: Bundle, card: dict[str, Any]) -> str:
+        """Return the name of the net that belongs to a base, by its own card or by that of the net."""
+        told = card.get(f"{kind}s", {})
+        if isinstance(told, dict) and use in told:
+            return str(told[use])
+        entries = self._registry.list(kind)
+        for entry in entries:
+            if entry.card.get("base") == bundle.name and use in entry.card.get("uses", ()):
+                return entry.name
+        names = [entry.name for entry in entries]
+        raise UnknownNameError(kind, f"{use} of {bundle.name}", names, hint="name one as its model")
+
+
+def weights_sha256(path: Path) -> str:
+    """Return the sha256 of a net's weights: of its file, or over names and digests of its several files."""
+    if path.is_file():
+        return _sha256(path, *_stamp(path))
+    files = sorted(file for file in path.rglob("*") if file.suffix in (".safetensors", ".onnx"))
+    if len(files) == 1:
+        return _sha256(files[0], *_stamp(files[0]))
+    lines = [f"{_sha256(file, *_stamp(file))}  {file.relative_to(path).as_posix()}\n" for file in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    told = file.stat()
+    return told.st_size, told.st_mtime_ns
+
+
+@lru_cache(maxsize=256)
+def _sha256(file: Path, size: int, changed_ns: int) -> str:
+    """Return the sha256 of a file; `size` and `changed_ns` only tell its versions apart."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
