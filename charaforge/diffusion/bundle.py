@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from transformers import CLIPTokenizer
 from charaforge.diffusion.model_folder import COMPONENTS, family_of, read_folder
 from charaforge.diffusion.noise import NoiseSchedule
 from charaforge.diffusion.parts import Family, TextEncoder
+from charaforge.diffusion.single_file import read_single_file
+from charaforge.diffusion.single_file_kind import predicting
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Bundle:
         name: the name it was asked for by.
         family: "sd15" has one text encoder, "sdxl" two.
         unet: predicts what `schedule.prediction` says, from noisy latents and text.
-        vae: latents to pictures and back; its own `dtype` counts, see `load_bundle`.
+        vae: latents to pictures and back; its own `dtype` counts, see `vae_dtype`.
         text_encoders: each makes states (B, 77, D) of token ids (B, 77); the last of SDXL also pooled ones.
         tokenizers: text to token ids, one for each text encoder.
         schedule: the noise schedule that the UNet was trained on.
@@ -78,20 +81,28 @@ class Bundle:
 
 
 def load_bundle(
-    folder: Path, name: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    path: Path,
+    name: str,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    card: Mapping[str, Any] = MappingProxyType({}),
 ) -> Bundle:
     """Load a model; only safetensors are read, and nothing is downloaded.
 
     Args:
-        folder: a diffusers folder, which holds `model_index.json`.
+        path: a diffusers folder, which holds `model_index.json`, or a checkpoint in one `.safetensors` file.
         name: what the bundle shall be called in messages and provenance.
         device: where to put the weights.
-        dtype: what the weights are cast to.
+        dtype: what the weights are cast to; see `vae_dtype` for the VAE's.
+        card: its `prediction_type` ("epsilon", "v_prediction") and `zero_terminal_snr` (bool), where they are
+            given, go before what the files say.
 
     Raises:
         ModelFileError: a part is missing, broken or of another kind of model.
     """
-    parts = read_folder(folder, dtype)
+    parts = read_folder(path, dtype) if path.is_dir() else read_single_file(path, dtype)
+    told = _as_carded(parts.scheduler_config, card)
+    schedule = NoiseSchedule.from_config(told)
     modules: tuple[nn.Module, ...] = (parts.unet, parts.vae, *parts.text_encoders)
     for module in modules:
         module.requires_grad_(False).eval().to(device)
@@ -102,22 +113,36 @@ def load_bundle(
         vae=parts.vae,
         text_encoders=parts.text_encoders,
         tokenizers=parts.tokenizers,
-        schedule=NoiseSchedule.from_config(parts.scheduler_config),
-        scheduler_config=parts.scheduler_config,
-        sha256=fingerprint(folder),
+        schedule=schedule,
+        scheduler_config=told,
+        sha256=fingerprint(path),
     )
 
 
-def fingerprint(folder: Path) -> str:
-    """Return the sha256 of a model folder: over the name and sha256 of every file of its components.
+def fingerprint(path: Path) -> str:
+    """Return the sha256 of a model: of its file, or over the name and sha256 of every file of its components.
 
     Cards, pictures and other files beside the components do not count, because they decide no pixel.
     """
-    components = COMPONENTS[family_of(folder)]
-    files = sorted(path for part in components for path in (folder / part).rglob("*") if path.is_file())
+    if path.is_file():
+        return _sha256(path)
+    components = COMPONENTS[family_of(path)]
+    files = sorted(file for part in components for file in (path / part).rglob("*") if file.is_file())
     total = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        total.update(f"{digest}  {path.relative_to(folder).as_posix()}\n".encode())
+    for file in files:
+        total.update(f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n".encode())
     return total.hexdigest()
+
+
+def _as_carded(config: Mapping[str, Any], card: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the noise schedule's config as the model's card corrects it."""
+    if "prediction_type" not in card and "zero_terminal_snr" not in card:
+        return config
+    prediction = str(card.get("prediction_type", config.get("prediction_type", "epsilon")))
+    zero_snr = bool(card.get("zero_terminal_snr", config.get("rescale_betas_zero_snr", False)))
+    return predicting(config, prediction, zero_snr)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

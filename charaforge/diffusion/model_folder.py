@@ -12,7 +12,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
-from charaforge.diffusion.parts import Family, Parts, TextEncoder
+from charaforge.diffusion.parts import Family, Parts, TextEncoder, vae_dtype
 from charaforge.errors import ModelFileError
 
 COMPONENTS: dict[Family, tuple[str, ...]] = {
@@ -30,13 +30,14 @@ def read_folder(folder: Path, dtype: torch.dtype) -> Parts:
 
     Args:
         folder: the folder that holds `model_index.json`.
-        dtype: what the weights are cast to.
+        dtype: what the weights are cast to; see `vae_dtype` for the VAE's.
 
     Raises:
         ModelFileError: a part is missing, broken or of another kind of model.
     """
     family = family_of(folder)
-    config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
+    config = _config(folder / "scheduler" / "scheduler_config.json")
+    of_vae = vae_dtype(family, _config(folder / "vae" / "config.json"), dtype)
     told: dict[str, Any] = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True}
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -47,7 +48,7 @@ def read_folder(folder: Path, dtype: torch.dtype) -> Parts:
         return Parts(
             family=family,
             unet=UNet2DConditionModel.from_pretrained(folder / "unet", **told),
-            vae=AutoencoderKL.from_pretrained(folder / "vae", **told),
+            vae=AutoencoderKL.from_pretrained(folder / "vae", **{**told, "torch_dtype": of_vae}),
             text_encoders=tuple(encoders),
             tokenizers=read_tokenizers(folder, family),
             scheduler_config=config,
@@ -89,3 +90,10 @@ def family_of(folder: Path) -> Family:
             f"{folder} lacks {', '.join(missing)}", "restore the missing folders from their origin"
         )
     return family
+
+
+def _config(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"{file} cannot be read: {error}", "restore it from its origin") from error

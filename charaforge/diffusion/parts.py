@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
@@ -33,3 +34,13 @@ class Parts:
     text_encoders: tuple[TextEncoder, ...]
     tokenizers: tuple[CLIPTokenizer, ...]
     scheduler_config: Mapping[str, Any]
+
+
+def vae_dtype(family: Family, config: Mapping[str, Any], dtype: torch.dtype) -> torch.dtype:
+    """Return the type that a VAE computes in beside a UNet of `dtype`.
+
+    float32 for SDXL's own VAE beside float16, which it overflows; a VAE that was repaired says
+    `force_upcast: false`. SD1.x also leaves `force_upcast` at true, but keeps within float16's range.
+    """
+    overflows = family == "sdxl" and dtype == torch.float16 and bool(config.get("force_upcast", True))
+    return torch.float32 if overflows else dtype
