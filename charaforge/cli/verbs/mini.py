@@ -26,6 +26,7 @@ _RECIPES = (
     "controlnet_depth",
     "controlnet_lineart",
     "ip_adapter",
+    "annotator",
     "sdxl",
 )
 

@@ -6,6 +6,7 @@ initialisations in a ControlNet only that of the outgoing convolutions is kept: 
 loses most of its samples before anything reaches the map's encoder.
 """
 
+import json
 import random
 import time
 from collections.abc import Mapping
@@ -262,6 +263,12 @@ class ControlTraining:
         net.to(torch.float16).save_pretrained(folder)
 
 
+def unet_sha256(out: Path) -> str:
+    """The sum of the UNet that a net was trained on, from the card of mini-sd in ``out``."""
+    card = json.loads((out / BASE / "card.json").read_text(encoding="utf-8"))
+    return str(card["sha256"]["unet/diffusion_pytorch_model.safetensors"])
+
+
 def learning_rate(step: int, steps: int) -> float:
     """Warm-up, constant, then linear to zero; ``steps`` may grow between runs."""
     decay_from = steps * (1 - _DECAY_SHARE)
@@ -288,7 +295,14 @@ def train_kind(kind: Kind, settings: TrainSettings) -> dict[str, float]:
         training.save()
     folder = settings.out / kind.name
     training.export(folder)
-    trained_on = {"recipe": f"charaforge mini train controlnet_{kind.types[0]}", "base": BASE}
     samples = training.step * _BATCH
-    write_card(folder, "controlnet", trained_on | {"samples": samples}, control_types=list(kind.types))
+    trained_on = {"recipe": f"charaforge mini train controlnet_{kind.types[0]}", "samples": samples}
+    write_card(
+        folder,
+        "controlnet",
+        trained_on,
+        base=BASE,
+        base_sha256=unet_sha256(settings.out),
+        uses=list(kind.types),
+    )
     return {"loss": trace.last, "samples": float(samples)}

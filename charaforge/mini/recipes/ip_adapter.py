@@ -25,7 +25,7 @@ from charaforge.mini.recipes.base import shifted_timesteps
 from charaforge.mini.recipes.bf16 import MasterWeights, training_dtype
 from charaforge.mini.recipes.captions import WordTokenizer, training_caption
 from charaforge.mini.recipes.checkpoints import load_checkpoint, save_checkpoint
-from charaforge.mini.recipes.controlnet import BASE, learning_rate
+from charaforge.mini.recipes.controlnet import BASE, learning_rate, unet_sha256
 from charaforge.mini.recipes.export import write_card
 from charaforge.mini.recipes.latents import encode_bank
 from charaforge.mini.recipes.settings import TrainSettings
@@ -242,6 +242,7 @@ def train(settings: TrainSettings) -> dict[str, float]:
     encoder.save_pretrained(folder / "image_encoder")
     write_json(folder / "image_encoder" / "preprocessor_config.json", preprocessor_config())
     samples = training.step * _BATCH
-    trained_on = {"recipe": "charaforge mini train ip_adapter", "base": BASE, "samples": samples}
-    write_card(folder, "ipadapter", trained_on)
+    trained_on = {"recipe": "charaforge mini train ip_adapter", "samples": samples}
+    facts = {"base": BASE, "base_sha256": unet_sha256(settings.out), "uses": ["face", "style"]}
+    write_card(folder, "ipadapter", trained_on, **facts)
     return {"loss": trace.last, "samples": float(samples)}
