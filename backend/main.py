@@ -10,8 +10,12 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.concurrency import run_in_threadpool
 
-from backend.api import make_router
+from backend.api import PREFIX, make_router
 from backend.core import problems
+from backend.core.access import Access
+from backend.core.guard import Guard
+from backend.core.inputs import InputFiles
+from backend.core.meter import Meter, Metered
 from backend.core.settings import Settings
 from backend.jobs.broker import choose_broker, make_celery
 from backend.jobs.queue import JobQueue
@@ -24,11 +28,13 @@ def create_app() -> FastAPI:
 
     Raises:
         WarehouseError: `AI_CACHE_ROOT` cannot be used.
+        UsageError: `API_TOKEN` is too short.
     """
     logs.configure()
     warehouse = bootstrap()
     settings = Settings()
-    queue = JobQueue(make_celery(choose_broker(settings.redis_url)), warehouse.batches / "embedded.lock")
+    access = Access(settings.token(), settings.allowed_hosts, tuple(settings.origins))
+    queue = JobQueue(make_celery(choose_broker(settings.redis_url)), warehouse)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -36,13 +42,24 @@ def create_app() -> FastAPI:
         yield
         await run_in_threadpool(queue.stop)
 
-    app = FastAPI(title="CharaForge T2I Lab", version=__version__, lifespan=lifespan)
-    app.state.queue = queue
+    app = FastAPI(
+        title="CharaForge T2I Lab",
+        version=__version__,
+        lifespan=lifespan,
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,  # its page loads scripts from another host
+        redoc_url=None,
+    )
+    app.state.warehouse, app.state.queue, app.state.access = warehouse, queue, access
+    app.state.inputs, app.state.meter = InputFiles(warehouse, settings.input_roots), Meter()
     problems.install(app)
+    app.include_router(make_router())
+    # the last one added stands first
+    app.add_middleware(Guard, access=access)
     app.add_middleware(
         CORSMiddleware, allow_origins=settings.origins, allow_methods=["GET", "POST"], allow_headers=["*"]
     )
-    app.include_router(make_router())
+    app.add_middleware(Metered, meter=app.state.meter)
     return app
 
 

@@ -1,15 +1,30 @@
-"""`GET /health`."""
+"""`GET /health`, `GET /ready`."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
 
-from backend.schemas.health import Health
+from fastapi import APIRouter, Depends
+
+from backend.api.rendering import job_queue
+from backend.core.problems import responses
+from backend.jobs.queue import JobQueue
+from backend.schemas.service import Health, Ready
+from charaforge import __version__
 
 router = APIRouter(tags=["service"])
+Queue = Annotated[JobQueue, Depends(job_queue)]
 
 
-@router.get("/health", summary="Whether the service answers")
-def health() -> Health:
-    """Answer `{"ok": true}`."""
-    return Health()
+@router.get("/health", summary="Whether the service answers", responses=responses(403))
+def health(queue: Queue) -> Health:
+    """Answer `{"ok": true}`, to everybody."""
+    return Health(version=__version__, jobs="workers" if queue.place == "workers" else "embedded")
+
+
+@router.get("/ready", summary="Whether the service takes jobs", responses=responses(401, 403, 503))
+def ready(queue: Queue) -> Ready:
+    """Answer 200 where a worker is there and the queue has room."""
+    queue.need_worker()
+    queue.ledger.need_room()
+    return Ready(waiting=len(queue.ledger.unfinished()))

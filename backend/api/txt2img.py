@@ -1,40 +1,28 @@
-"""`POST /txt2img`."""
+"""`POST /txt2img`, `/img2img`, `/inpaint`."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from fastapi import APIRouter, Response
 
-from fastapi import APIRouter, Depends, Request
+from backend.api.rendering import RESPONSES, Render
+from backend.schemas.pictures import Img2ImgBody, InpaintBody, PictureReply, Txt2ImgBody
 
-from backend.core.problems import MEDIA_TYPE, Problem
-from backend.jobs.queue import JobQueue
-from backend.jobs.tasks import RENDER
-from backend.schemas.txt2img import Txt2ImgBody, Txt2ImgReply
-
-router = APIRouter(tags=["pictures"])
-_PROBLEMS = {
-    403: "the client is on another machine",
-    409: "a model file is broken, or made for another base",
-    422: "the body has faults, or names what is not there",
-    503: "no worker, or no usable warehouse",
-    504: "the job takes too long",
-}
+router = APIRouter(tags=["pictures"], responses=RESPONSES)
 
 
-def job_queue(request: Request) -> JobQueue:
-    """Return the queue of the app."""
-    queue: JobQueue = request.app.state.queue
-    return queue
-
-
-@router.post(
-    "/txt2img",
-    summary="Render one picture from a prompt",
-    responses={
-        status: {"model": Problem, "description": text, "content": {MEDIA_TYPE: {}}}
-        for status, text in _PROBLEMS.items()
-    },
-)
-def txt2img(body: Txt2ImgBody, queue: Annotated[JobQueue, Depends(job_queue)]) -> Txt2ImgReply:
+@router.post("/txt2img", summary="Render a picture from a prompt", response_model=PictureReply)
+def txt2img(body: Txt2ImgBody, render: Render) -> PictureReply | Response:
     """Render a picture and answer where it was saved."""
-    return Txt2ImgReply.model_validate(queue.run(RENDER, body.request().plain()))
+    return render(body, Txt2ImgBody.request)
+
+
+@router.post("/img2img", summary="Render a picture from a prompt and a picture", response_model=PictureReply)
+def img2img(body: Img2ImgBody, render: Render) -> PictureReply | Response:
+    """Redraw a picture in part; `denoise` says how much."""
+    return render(body, Img2ImgBody.request)
+
+
+@router.post("/inpaint", summary="Redraw the masked part of a picture", response_model=PictureReply)
+def inpaint(body: InpaintBody, render: Render) -> PictureReply | Response:
+    """Redraw what is white in the mask."""
+    return render(body, InpaintBody.request)

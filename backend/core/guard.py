@@ -1,36 +1,89 @@
-"""Who is served: programs on this machine. Everything else needs what the owner has not set up."""
+"""What stands before every route: the rules of access, the cap on bodies, the headers of answers.
+
+It is ASGI middleware, because FastAPI reads a body before it asks the dependencies of a route.
+"""
 
 from __future__ import annotations
 
-import ipaddress
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fastapi import Request
+from backend.core.access import MULTIPART_PATHS, Access
+from backend.core.problems import Problem, plain_problem, problem_answer
 
-from backend.core.problems import ProblemError, plain_problem
+MAX_BODY = 32 * 2**20  # bytes
+MAX_UPLOAD = 256 * 2**20
+_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "cross-origin-resource-policy": "same-site",
+    "referrer-policy": "same-origin",
+}
 
 
-def loopback_only(request: Request) -> None:
-    """Refuse a request that comes from another machine, wherever the service listens.
+class Guard:
+    """Refuses requests that break a rule; counts the bytes of the others while they stream in.
 
-    Raises:
-        ProblemError: 403.
+    Args:
+        app: what comes behind it.
+        access: the rules.
     """
-    client = request.client.host if request.client else ""
-    if not _is_loopback(client):
-        raise ProblemError(
-            plain_problem(
-                403,
-                f"{client or 'the client'} is not this machine; only clients on it are served. "
-                "Reach the service through a tunnel, for example: ssh -L 8000:localhost:8000 HOST",
-                "not-local",
-            )
-        )
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return  # there are no websockets here
+        headers = Headers(scope=scope)
+        limit = MAX_UPLOAD if scope["path"] in MULTIPART_PATHS else MAX_BODY
+        client = scope["client"][0] if scope.get("client") else ""
+        refused = self._access.refusal(scope["method"], scope["path"], headers, client)
+        refused = refused or _announced_too_much(headers, limit)
+        if refused is not None:
+            await problem_answer(refused)(scope, receive, _with_headers(send))
+            return
+        await self._app(scope, _Counted(receive, limit), _with_headers(send))
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
+class _Counted:
+    """Passes a body on, and breaks off when it grows beyond the limit."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._seen = 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._seen += len(message.get("body", b""))
+        if self._seen > self._limit:
+            raise HTTPException(413, _too_large(self._limit))
+        return message
+
+
+def _announced_too_much(headers: Headers, limit: int) -> Problem | None:
+    length = headers.get("content-length", "0")
+    if length.isdecimal() and int(length[:20]) <= limit:
+        return None
+    return plain_problem(413, _too_large(limit), "too-large")
+
+
+def _too_large(limit: int) -> str:
+    return f"the body is larger than {limit // 2**20} MiB; send less"
+
+
+def _with_headers(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return sending

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -23,6 +24,20 @@ _STATUS: tuple[tuple[type[CharaForgeError], int], ...] = (
     (ModelFileError, 409),
     (WarehouseError, 503),
 )
+_TOLD = {
+    400: "the request cannot be read",
+    401: "a token is needed",
+    403: "the client, its host name or its origin is not served",
+    404: "there is no such thing",
+    405: "the route takes another method",
+    409: "a model file is broken, or made for another base; or the Idempotency-Key is still at work",
+    413: "the body, or its picture, is too large",
+    415: "the body is of another type than the route takes",
+    422: "the body has faults, or names what is not there",
+    500: "a picture could not be rendered",
+    503: "no worker, a full queue, or no usable warehouse",
+    504: "the job takes too long",
+}
 
 
 class Problem(BaseModel):
@@ -36,11 +51,17 @@ class Problem(BaseModel):
 
 
 class ProblemError(Exception):
-    """Raised by routes; becomes a problem document."""
+    """Raised by routes; becomes a problem document.
 
-    def __init__(self, problem: Problem) -> None:
+    Args:
+        problem: the document.
+        headers: what else the answer says, e.g. Retry-After.
+    """
+
+    def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(problem.detail)
         self.problem = problem
+        self.headers = headers
 
 
 def problem_of(error: CharaForgeError) -> Problem:
@@ -58,50 +79,71 @@ def plain_problem(status: int, detail: str, slug: str = "") -> Problem:
     return Problem(type=kind, title=HTTPStatus(status).phrase, status=status, detail=detail)
 
 
+def problem_answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return the answer that carries a problem document."""
+    body = problem.model_dump(exclude_defaults=True, exclude={"type"}) | {"type": problem.type}
+    more = {"WWW-Authenticate": "Bearer"} if problem.status == 401 else {}
+    return JSONResponse(body, problem.status, headers={**more, **(headers or {})}, media_type=MEDIA_TYPE)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what OpenAPI says about the problems that a route answers with."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {
+        status: {"model": Problem, "description": _TOLD[status], "content": content} for status in statuses
+    }
+
+
+def invalid(faults: Sequence[dict[str, Any]]) -> Problem:
+    """Return the problem document of a body with faults, each `{field, message, value?}`."""
+    detail = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
+    return plain_problem(422, detail, "invalid-request").model_copy(update={"errors": list(faults)})
+
+
 def install(app: FastAPI) -> None:
     """Let every error of the app leave as a problem document."""
 
-    def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
-        body = problem.model_dump(exclude_defaults=True, exclude={"type"}) | {"type": problem.type}
-        return JSONResponse(body, problem.status, headers=headers, media_type=MEDIA_TYPE)
-
     @app.exception_handler(ProblemError)
     def _problem(request: Request, error: ProblemError) -> JSONResponse:
-        return answer(error.problem)
+        return problem_answer(error.problem, error.headers)
 
     @app.exception_handler(CharaForgeError)
     def _library(request: Request, error: CharaForgeError) -> JSONResponse:
-        return answer(problem_of(error))
+        return problem_answer(problem_of(error))
 
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> JSONResponse:
-        return answer(plain_problem(error.status_code, str(error.detail)), error.headers)
+        return problem_answer(plain_problem(error.status_code, str(error.detail)), error.headers)
 
     @app.exception_handler(RequestValidationError)
     def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        faults = [_fault(fault, _body_keys(request)) for fault in error.errors()]
-        detail = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
-        problem = plain_problem(422, detail, "invalid-request")
-        return answer(problem.model_copy(update={"errors": faults}))
+        return problem_answer(invalid([fault_of(fault, _body_keys(request)) for fault in error.errors()]))
 
     @app.exception_handler(Exception)
     def _unforeseen(request: Request, error: Exception) -> JSONResponse:
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return answer(plain_problem(500, "the service failed; its log says why", "fault"))
+        return problem_answer(plain_problem(500, "the service failed; its log says why", "fault"))
 
 
-def _fault(fault: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+def fault_of(fault: Mapping[str, Any], keys: Sequence[str] = ()) -> dict[str, Any]:
     """Return one fault of a request: the field, what is wrong, and the value where it is short."""
-    where = ".".join(str(part) for part in fault["loc"] if part != "body") or "body"
-    message = str(fault["msg"]).removeprefix("Value error, ")
+    parts = list(fault["loc"])
+    where = ".".join(printable(part) for part in parts[parts[:1] == ["body"] :]) or "body"
+    message = printable(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         hint = suggestion(where, keys)
         message = f"unknown key; {hint}" if hint else "unknown key"
     told: dict[str, Any] = {"field": where, "message": message}
     value = fault.get("input")
     if isinstance(value, str | int | float | bool) and len(str(value)) <= 80:
-        told["value"] = value
+        finite = isinstance(value, int | float) and math.isfinite(value)
+        told["value"] = value if finite else printable(value)
     return told
+
+
+def printable(value: object) -> str:
+    """Return a value as text that can be sent: surrogates without a partner become question marks."""
+    return str(value).encode("utf-8", "replace").decode()
 
 
 def _body_keys(request: Request) -> list[str]:

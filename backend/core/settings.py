@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pathlib import Path
+
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from charaforge.errors import UsageError
+
+MIN_TOKEN = 32  # characters
 
 
 class Settings(BaseSettings):
@@ -12,9 +18,43 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True)
 
     api_cors_origins: str = Field("", description="origins that browsers may call from, comma-separated")
+    api_token: SecretStr = Field(
+        SecretStr(""), description="who knows it is served; empty: this machine only"
+    )
+    api_allowed_hosts: str = Field("", description="names that the service is reached by, comma-separated")
+    api_input_roots: str = Field("", description="folders that requests may name files in, comma-separated")
+    api_sdapi: bool = Field(False, description="whether A1111's /sdapi/v1 is offered too")
     redis_url: str = Field("", description="broker; empty: a local Redis if it answers, else none")
 
     @property
     def origins(self) -> list[str]:
         """The origins as a list."""
-        return [origin for part in self.api_cors_origins.split(",") if (origin := part.strip().rstrip("/"))]
+        return [origin.rstrip("/") for origin in _parts(self.api_cors_origins)]
+
+    @property
+    def allowed_hosts(self) -> frozenset[str]:
+        """The host names, lower case."""
+        return frozenset(name.lower() for name in _parts(self.api_allowed_hosts))
+
+    @property
+    def input_roots(self) -> tuple[Path, ...]:
+        """The folders, absolute."""
+        return tuple(Path(part).expanduser().absolute() for part in _parts(self.api_input_roots))
+
+    def token(self) -> str:
+        """Return the token, "" where none is set.
+
+        Raises:
+            UsageError: it is shorter than MIN_TOKEN.
+        """
+        token = self.api_token.get_secret_value().strip()
+        if token and len(token) < MIN_TOKEN:
+            raise UsageError(
+                f"API_TOKEN has {len(token)} characters; at least {MIN_TOKEN} are needed",
+                "make one, for example: openssl rand -hex 32",
+            )
+        return token
+
+
+def _parts(text: str) -> list[str]:
+    return [part for raw in text.split(",") if (part := raw.strip())]

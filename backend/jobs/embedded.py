@@ -51,6 +51,10 @@ class EmbeddedWorker:
         self._thread = threading.Thread(target=worker.start, name="embedded-worker", daemon=True)
         self._thread.start()
 
+    def alive(self) -> bool:
+        """Return whether its thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
     def stop(self) -> None:
         """Let the job at hand end, stop the worker, and free the lock."""
         if self._thread is not None:

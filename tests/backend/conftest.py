@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from fastapi.testclient import TestClient
 
 
+URL = "http://localhost:8000"
+
+
 @pytest.fixture
 def client(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     """The service with its embedded worker and the base tiny-sd, as seen from this machine."""
@@ -21,5 +24,6 @@ def client(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[Te
 
     monkeypatch.setenv("DEFAULT_MODEL", "tiny-sd")
     tiny_sd(warehouse.sd / "tiny-sd")
-    with TestClient(create_app(), client=("127.0.0.1", 50000), raise_server_exceptions=False) as client:
+    app = create_app()
+    with TestClient(app, URL, client=("127.0.0.1", 50000), raise_server_exceptions=False) as client:
         yield client

@@ -48,7 +48,7 @@ def service() -> Iterator[tuple[str, int]]:
             url = f"http://127.0.0.1:{port}/api/v1"
             for _ in range(1200):
                 try:
-                    assert fetch(f"{url}/health") == {"ok": True}
+                    assert fetch(f"{url}/health")["ok"] is True
                     break
                 except urllib.error.URLError:
                     assert process.poll() is None, (process.stderr or sys.stdin).read()

@@ -99,7 +99,7 @@ def test_a_broken_model_is_a_conflict_and_the_service_goes_on(
     ("content", "kind", "status"),
     [
         (b"{", "application/json", 422),
-        (b"prompt=x", "application/x-www-form-urlencoded", 422),
+        (b"prompt=x", "application/x-www-form-urlencoded", 415),
         (b"", "", 422),
     ],
 )

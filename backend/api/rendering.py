@@ -1,0 +1,114 @@
+"""What the routes that render have in common: resolve the files, queue the job, wait or answer 202."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Header, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+
+from backend.core.inputs import InputFiles
+from backend.core.problems import ProblemError, fault_of, invalid, responses
+from backend.jobs.ledger import Job
+from backend.jobs.queue import JobQueue
+from backend.schemas.jobs import JobReply
+from backend.schemas.pictures import PictureBody, PictureReply
+from charaforge.requests.generation import GenerationRequest
+from charaforge.requests.inputs import Control
+
+Body = TypeVar("Body", bound=PictureBody)
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    202: {"model": JobReply, "description": "queued, as `Prefer: respond-async` asked; see Location"},
+    **responses(400, 401, 403, 409, 413, 415, 422, 500, 503, 504),
+}
+
+
+def job_queue(request: Request) -> JobQueue:
+    """Return the queue of the app."""
+    queue: JobQueue = request.app.state.queue
+    return queue
+
+
+class Renderer:
+    """Renders the body of one HTTP request.
+
+    Args:
+        request: the HTTP request.
+        prefer: `respond-async` = answer 202 at once.
+        idempotency_key: the same key and body render once.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        prefer: Annotated[str, Header(description="respond-async: answer 202 at once")] = "",
+        idempotency_key: Annotated[
+            str, Header(max_length=255, description="the same key and body render once")
+        ] = "",
+    ) -> None:
+        self._queue = job_queue(request)
+        self._files: InputFiles = request.app.state.inputs
+        self._later = "respond-async" in prefer
+        self._key = idempotency_key
+
+    def __call__(self, body: Body, make: Callable[[Body], GenerationRequest]) -> PictureReply | Response:
+        """Render a body, after its files were resolved.
+
+        Raises:
+            ProblemError: see `JobQueue`; 422 for files that are not taken and parts that do not fit.
+        """
+        request = self.resolved(body, make)
+        job = self._queue.submit(request.plain(), self._key)
+        if self._later:
+            where = {"Location": f"/api/v1/jobs/{job.id}"}
+            return JSONResponse(job_reply(job).model_dump(mode="json"), 202, headers=where)
+        return PictureReply.model_validate(self._queue.wait(job))
+
+    def resolved(self, body: Body, make: Callable[[Body], GenerationRequest]) -> GenerationRequest:
+        """Return the library's request, every file in it an absolute path that may be read."""
+        data, faults = self._files.resolve_all(body.model_dump())
+        if faults:
+            raise ProblemError(invalid(faults))
+        try:
+            return _with_keypoints(make(type(body).model_validate(data)))
+        except ValidationError as error:
+            raise ProblemError(invalid([fault_of(dict(fault)) for fault in error.errors()])) from None
+
+
+def job_reply(job: Job) -> JobReply:
+    """Return what is told about a job."""
+    state, (step, steps), answer = job.state(), job.steps(), job.answer or {}
+    counts = {
+        "done": int(state == "completed"),
+        "failed": int(state == "failed"),
+        "pending": int(state in ("queued", "running")),
+    }
+    result = answer if state == "completed" else None
+    told = {"result": result, "problem": answer.get("problem"), **counts, "step": step, "steps": steps}
+    return JobReply.model_validate({"job_id": job.id, "state": state, **told})
+
+
+def _with_keypoints(request: GenerationRequest) -> GenerationRequest:
+    """Return the request with JSON files read into `keypoints`."""
+    controls = []
+    for place, control in enumerate(request.controls):
+        if control.image is not None and control.image.lower().endswith(".json"):
+            data = control.model_dump() | {"image": None, "keypoints": _read(place, control.image)}
+            control = Control.model_validate(data)
+        controls.append(control)
+    return request.model_copy(update={"controls": tuple(controls)})
+
+
+def _read(place: int, path: str) -> Any:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        fault = {"field": f"controls.{place}.image", "message": "the file holds no JSON", "value": path[-80:]}
+        raise ProblemError(invalid([fault])) from None
+
+
+Render = Annotated[Renderer, Depends(Renderer)]
