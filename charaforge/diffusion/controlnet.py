@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
 from diffusers.models.controlnets.controlnet import ControlNetModel
@@ -100,7 +101,8 @@ def load_controlnet(path: Path, name: str, bundle: Bundle) -> ControlNetModel:
         ModelFileError: it cannot be read, or was made for another base.
     """
     try:
-        net = _from_folder(path) if (path / "config.json").is_file() else _from_file(path, bundle)
+        known = (path / "config.json").is_file()
+        net = _from_folder(path, bundle) if known else _from_file(path, bundle)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelFileError(
@@ -109,12 +111,12 @@ def load_controlnet(path: Path, name: str, bundle: Bundle) -> ControlNetModel:
         ) from error
     _check_base(net, name, bundle)
     module: nn.Module = net
-    module.requires_grad_(False).eval().to(bundle.device, bundle.dtype)
+    module.requires_grad_(False).eval().to(bundle.device)
     return net
 
 
-def _from_folder(folder: Path) -> ControlNetModel:
-    told: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
+def _from_folder(folder: Path, bundle: Bundle) -> ControlNetModel:
+    told: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "torch_dtype": bundle.dtype}
     net: ControlNetModel = ControlNetModel.from_pretrained(folder, **told)
     return net
 
@@ -129,8 +131,8 @@ def _from_file(path: Path, bundle: Bundle) -> ControlNetModel:
     if any(key.startswith(_ORIGINAL) for key in weights):
         told = {**net.config, "layers_per_block": _ORIGINAL_LAYERS}
         weights = convert_controlnet_checkpoint(weights, told)
-    net.load_state_dict(weights)
-    return net
+    net.load_state_dict({key: value.to(bundle.dtype) for key, value in weights.items()})
+    return net.to(bundle.dtype)
 
 
 def _check_base(net: ControlNetModel, name: str, bundle: Bundle) -> None:
@@ -154,5 +156,5 @@ def _comparable(value: Any) -> Any:
 
 def map_tensor(maps: Sequence[Any], bundle: Bundle) -> Tensor:
     """Return B maps, uint8 (H, W, 3), as (B, 3, H, W), 0 to 1, where and of the type that the UNet is."""
-    stacked = torch.stack([torch.from_numpy(one).permute(2, 0, 1) for one in maps])
+    stacked = torch.stack([torch.from_numpy(np.array(one)).permute(2, 0, 1) for one in maps])
     return stacked.to(bundle.device, torch.float32).div(255.0).to(bundle.dtype)
