@@ -22,6 +22,7 @@ from charaforge.errors import CharaForgeError, ExitCode, UsageError, suggestion
 VERBS: Mapping[str, str] = {
     "demo": "the whole road on a new character: draw, train, render, score, report",
     "generate": "render pictures from a prompt",
+    "reproduce": "render a picture again from its own recipe and compare, byte for byte",
     "train": "train a LoRA on pictures of one character",
     "eval": "measure how much generated pictures look like the character",
     "models": "list the models that are there",

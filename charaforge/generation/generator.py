@@ -153,7 +153,8 @@ class Generator:
         if size.first and request.hires and request.hires.upscaler not in (LATENT_UPSCALE, LANCZOS):
             between = self._models.upscaler(request.hires.upscaler)
         upscaler = None
-        if size.enlarged or (request.init is not None and "max_side" in base.card):
+        cut_out = request.init is not None and request.init.area == "masked" and "max_side" in base.card
+        if size.enlarged or cut_out:
             upscaler = self._upscaler(base)
         controls = tuple(
             self._tools.controlnet(control.model, control.type, base.bundle, base.card)

@@ -1,8 +1,9 @@
 """Pictures that a request names: found, checked, and kept so that the request can be rendered again.
 
 A file is named by its path, or by what is in it: `sha256:<64 hex digits>`. What was read is kept once in
-the warehouse's `uploads/`, as `<sha256>` with the suffix of its format; recipes name it by that, so equal
-pictures in different folders give equal recipes, and the original may be moved or deleted.
+the warehouse's `uploads/`, as `<2 digits>/<sha256>` with the suffix of its format, where the service puts its
+uploads too. Recipes name files by content, so equal pictures in different folders give equal recipes, and the
+original may be moved or deleted.
 """
 
 from __future__ import annotations
@@ -100,13 +101,13 @@ class InputFiles:
         file = InputFile(data, _suffix(data, name), hashlib.sha256(data).hexdigest())
         if by_content and file.sha256 != by_content[1]:
             raise UsageError(f"the file kept as {name} was changed", "put the original back, or render anew")
-        place = self._uploads / f"{file.sha256}{file.suffix}"
+        place = self._uploads / file.sha256[:2] / f"{file.sha256}{file.suffix}"
         if not place.is_file():
             write_bytes(place, data)
         return file
 
     def _kept(self, digest: str) -> bytes:
-        found = sorted(self._uploads.glob(f"{digest}.*")) if self._uploads.is_dir() else []
+        found = sorted(self._uploads.glob(f"{digest[:2]}/{digest}.*"))
         if not found:
             raise UsageError(f"no file sha256:{digest} in {self._uploads}", "put it there, or name its path")
         return _bytes_of(found[0])

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from charaforge.cli.main import main
 from charaforge.warehouse.layout import Warehouse
@@ -52,3 +53,59 @@ def test_bad_input_is_told_and_exits_2(
 ) -> None:
     assert main(["generate", *TINY, *words]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_pictures_to_start_from_and_a_second_pass_are_options(
+    tiny: Warehouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "start.png"
+    Image.new("RGB", (64, 64), "teal").save(picture)
+    mask = tmp_path / "mask.png"
+    Image.new("L", (64, 64), 255).save(mask)
+    words = ["--init", str(picture), "--mask", str(mask), "--denoise", "0.5", "--fill", "blur"]
+    assert main(["generate", *TINY, *words, "--variation", "9:0.25", "--seed", "1"]) == 0
+    saved = Path(capsys.readouterr().out.strip())
+    told = json.loads(saved.with_suffix(".json").read_text(encoding="utf-8"))["request"]
+    assert told["init"]["image"].startswith("sha256:")
+    assert (told["init"]["denoise"], told["init"]["fill"]) == (0.5, "blur")
+    assert told["variation"] == {"seed": 9, "strength": 0.25}
+    assert main(["generate", *TINY, "--hires", "2", "--hires-steps", "1", "--seed", "1"]) == 0
+    saved = Path(capsys.readouterr().out.strip())
+    assert main(["reproduce", str(saved), "--out", str(tmp_path / "again")]) == 0
+    assert "equal, byte for byte" in capsys.readouterr().out
+    assert (tmp_path / "again" / "0001.png").read_bytes() == saved.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--denoise", "0.5"), "--denoise needs --init"),
+        (("--hires-steps", "5"), "--hires-steps needs --hires"),
+        (("--control", "poes=a.png"), "did you mean 'pose'"),
+        (("--control", "pose"), "did you mean"),
+        (("--control", "pose=missing.png:0.5"), "no"),
+        (("--variation", "9"), "no strength"),
+        (("--init", "missing.png"), "cannot be read"),
+    ],
+)
+@pytest.mark.usefixtures("tiny")
+def test_bad_picture_options_are_told(
+    words: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["generate", *TINY, *words]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_reproduce_says_what_is_not_as_it_was(
+    tiny: Warehouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["generate", *TINY, "--seed", "5"]) == 0
+    saved = Path(capsys.readouterr().out.strip())
+    tiny_sd(tiny.sd / "tiny-sd", seed=1)
+    assert main(["reproduce", str(saved)]) == 4
+    told = capsys.readouterr().out
+    assert "different, by up to" in told
+    assert "model was" in told
+    Image.new("RGB", (8, 8)).save(tmp_path / "foreign.png")
+    assert main(["reproduce", str(tmp_path / "foreign.png")]) == 2
+    assert "no chunk of charaforge" in capsys.readouterr().err

@@ -6,11 +6,12 @@ import argparse
 import time
 from pathlib import Path
 
+from charaforge.cli.picture_options import add_picture_options, picture_values
 from charaforge.config import parse
 from charaforge.errors import ExitCode
 from charaforge.logs import Progress
 from charaforge.requests.generation import GenerationRequest, LoraUse
-from charaforge.requests.samplers import SAMPLERS
+from charaforge.requests.samplers import SCHEDULES, SOLVERS
 from charaforge.warehouse.bootstrap import bootstrap
 from charaforge.warehouse.layout import Warehouse
 
@@ -20,7 +21,8 @@ HELP = "render pictures from a prompt"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
-    samplers = ", ".join(sampler.name for sampler in SAMPLERS)
+    solvers = ", ".join(solver.name for solver in SOLVERS)
+    schedules = ", ".join(f"_{schedule.name}" for schedule in SCHEDULES if schedule.name)
     add = parser.add_argument
     add("--prompt", required=True, metavar="TEXT", help="what to show")
     add("--negative", metavar="TEXT", help="what not to show")
@@ -30,20 +32,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--height", type=int, metavar="PX", help="likewise")
     add("--steps", type=int, metavar="N", help="denoising steps, 1 to 150 [default: 20]")
     add("--seed", type=int, metavar="N", help="of the first picture; -1 draws one [default: -1]")
-    add("--scheduler", metavar="NAME", help=f"{samplers}, or A1111's or diffusers' name [default: dpmpp_2m]")
+    add(
+        "--scheduler",
+        metavar="NAME",
+        help=f"{solvers}; most also with {schedules}; or A1111's or diffusers' name [default: dpmpp_2m]",
+    )
     add(
         "--guidance", type=float, metavar="G", help="how strongly the prompt acts, above 0 to 30 [default: 5]"
     )
+    add("--clip-skip", type=int, metavar="N", help="text encoder layers from the end, 1 to 12 [default: 1]")
+    add("--vae", metavar="NAME", help="another VAE [default: the model's own]")
+    add("--wildcard-seed", type=int, metavar="N", help="decides what wildcards stand for [default: the seed]")
     add("--count", type=int, metavar="N", help="pictures, with following seeds, 1 to 64 [default: 1]")
     add(
         "--out", type=Path, metavar="DIR", help="folder of the pictures [default: a new one in the warehouse]"
     )
+
+    add_picture_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Render and save; print the path of each picture."""
     warehouse = bootstrap()
     asked = {name: getattr(args, name, None) for name in GenerationRequest.model_fields}
+    asked |= picture_values(args)
     asked["loras"] = [LoraUse.values(text) for text in args.loras or []]
     told = {name: value for name, value in asked.items() if value is not None}
     return _render(warehouse, parse(GenerationRequest, told, "generate"), args.out)
