@@ -67,9 +67,6 @@ def write_card(folder: Path, kind: str, trained_on: Mapping[str, Any], **facts: 
         trained_on: Number of pictures, seed, banks: what it takes to make the model again.
         facts: Further entries, for example ``measured``.
     """
-    told = {"card.json", "MODEL_CARD.md"}
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in told)
-    sums = {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
     card = {
         "name": folder.name,
         "kind": kind,
@@ -79,6 +76,13 @@ def write_card(folder: Path, kind: str, trained_on: Mapping[str, Any], **facts: 
         "license": "Apache-2.0",
         "trained_on": dict(trained_on),
         **facts,
-        "sha256": sums,
+        "sha256": sums_of(folder),
     }
     write_json(folder / "card.json", card)
+
+
+def sums_of(folder: Path) -> dict[str, str]:
+    """sha256 of every file of a model, by path; the cards themselves do not count."""
+    told = {"card.json", "MODEL_CARD.md"}
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in told)
+    return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}

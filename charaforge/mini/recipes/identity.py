@@ -20,6 +20,7 @@ from charaforge.mini.recipes.convnet import MeanAndMax, Trunk, conv_norm
 from charaforge.mini.recipes.decoded import decoded_pictures
 from charaforge.mini.recipes.export import write_card, write_onnx
 from charaforge.mini.recipes.families import FAMILY_SIZE, family_member, identity_label, same_words_label
+from charaforge.mini.recipes.onnx_storage import Storage
 from charaforge.mini.recipes.settings import TrainSettings
 from charaforge.mini.recipes.steps import Plan, Trainer
 from charaforge.mini.recipes.views import Views
@@ -181,4 +182,5 @@ def _calibrate(out: Path, share: float) -> None:
 def export(net: nn.Module, out: Path) -> None:
     """Write ``model_feat.onnx`` into ``out``."""
     assert isinstance(net, IdentityNet)
-    write_onnx(CCIPForm(net), torch.zeros(1, 3, 128, 128), out / "model_feat.onnx", ["input"], ["output"])
+    example = torch.zeros(1, 3, 128, 128)
+    write_onnx(CCIPForm(net), example, out / "model_feat.onnx", ["input"], ["output"], storage=Storage.BYTE)
