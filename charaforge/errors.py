@@ -3,12 +3,15 @@
 CharaForgeError                 exit 1  something went wrong while working
 ├── UsageError                  exit 2  what was asked for cannot be done as asked
 │   ├── UnknownNameError                a name that nobody knows; carries the nearest valid ones
-│   └── ConfigError                     a configuration with one or more faults, all of them listed
+│   ├── ConfigError                     a configuration with one or more faults, all of them listed
+│   └── PromptError                     a prompt that cannot be read, or asks for what is not offered
 ├── NotMeasurableError          exit 3  too little data, or no tool, to measure what was asked
 ├── WarehouseError              exit 1  the shared warehouse cannot be used
 ├── ModelFileError              exit 1  a model file is missing, broken, of another family, or a pickle
 ├── DatasetError                exit 1  a dataset has nothing usable in it
-└── GenerationError             exit 1  pictures could not be rendered
+├── GenerationError             exit 1  pictures could not be rendered
+│   └── BlockedError                    a picture that the safety filter does not let through
+└── ServiceError                exit 1  the REST service refused, or could not be reached
 
 A message says what happened and with which value; the hint says what to do about it.
 """
@@ -95,6 +98,12 @@ class ConfigError(UsageError):
         super().__init__("\n  - ".join([f"{source}: {count}", *self.faults]))
 
 
+class PromptError(UsageError):
+    """A prompt that cannot be read, or uses a syntax that is not offered."""
+
+    slug = "prompt"
+
+
 class NotMeasurableError(CharaForgeError):
     """There is too little to measure what was asked for."""
 
@@ -124,6 +133,30 @@ class GenerationError(CharaForgeError):
     """Pictures could not be rendered."""
 
     slug = "generation"
+
+
+class ServiceError(CharaForgeError):
+    """The REST service refused a call, or could not be reached.
+
+    Args:
+        message: what happened.
+        hint: what to do about it.
+        status: HTTP status; 0 = it was not reached.
+        kind: kind of problem, e.g. "unknown-name".
+    """
+
+    slug = "service"
+
+    def __init__(self, message: str, hint: str = "", status: int = 0, kind: str = "") -> None:
+        super().__init__(message, hint)
+        self.status = status
+        self.kind = kind
+
+
+class BlockedError(GenerationError):
+    """A picture shows what the safety filter does not let through; it is not written."""
+
+    slug = "blocked"
 
 
 def nearest_names(name: str, candidates: Iterable[str], limit: int = 3) -> list[str]:

@@ -7,7 +7,8 @@ from typing import Literal
 from fastapi import APIRouter, Response
 
 from backend.api.rendering import RESPONSES, Render
-from backend.schemas.pictures import MapBody, PictureReply, PoseBody
+from backend.schemas.pictures import MapBody, PoseBody
+from charaforge.requests.answers import PictureReply
 
 router = APIRouter(prefix="/controlnet", tags=["pictures"], responses=RESPONSES)
 

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends
 from backend.api.rendering import job_queue
 from backend.core.problems import responses
 from backend.jobs.queue import JobQueue
-from backend.schemas.service import Health, Ready
 from charaforge import __version__
+from charaforge.requests.answers import Health, Ready
 
 router = APIRouter(tags=["service"])
 Queue = Annotated[JobQueue, Depends(job_queue)]

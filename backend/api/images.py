@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse
 
 from backend.core.problems import ProblemError, plain_problem, responses
-from backend.schemas.service import Output, Outputs
+from charaforge.requests.answers import Output, Outputs
 from charaforge.warehouse.layout import Warehouse
 
 router = APIRouter(prefix="/images", tags=["files"])

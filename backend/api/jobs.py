@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends
 from backend.api.rendering import job_queue, job_reply
 from backend.core.problems import responses
 from backend.jobs.queue import JobQueue
-from backend.schemas.jobs import JobReply
+from charaforge.requests.answers import JobReply
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], responses=responses(401, 403, 404, 413, 415, 422))
 Queue = Annotated[JobQueue, Depends(job_queue)]

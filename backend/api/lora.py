@@ -6,9 +6,10 @@ from fastapi import APIRouter, Request
 
 from backend.api.models import Models
 from backend.core.problems import ProblemError, plain_problem, problem_of, responses
-from backend.schemas.service import Lora, LoraBody, LoraReply
+from backend.schemas.service import LoraBody
 from charaforge.config.settings import default_model
 from charaforge.errors import UnknownNameError
+from charaforge.requests.answers import Lora, LoraReply
 from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.pins import pin, pinned, unpin
 from charaforge.warehouse.registry import ModelEntry, Registry

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Request
 
 from backend.core.problems import responses
-from backend.schemas.service import Model, Scheduler
+from charaforge.requests.answers import Model, Scheduler
 from charaforge.requests.samplers import SAMPLERS
 from charaforge.warehouse.registry import Registry
 

@@ -15,8 +15,8 @@ from backend.core.inputs import InputFiles
 from backend.core.problems import ProblemError, fault_of, invalid, responses
 from backend.jobs.ledger import Job
 from backend.jobs.queue import JobQueue
-from backend.schemas.jobs import JobReply
-from backend.schemas.pictures import PictureBody, PictureReply
+from backend.schemas.pictures import PictureBody
+from charaforge.requests.answers import JobReply, PictureReply
 from charaforge.requests.generation import GenerationRequest
 from charaforge.requests.inputs import Control
 

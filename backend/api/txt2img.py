@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from backend.api.rendering import RESPONSES, Render
-from backend.schemas.pictures import Img2ImgBody, InpaintBody, PictureReply, Txt2ImgBody
+from backend.schemas.pictures import Img2ImgBody, InpaintBody, Txt2ImgBody
+from charaforge.requests.answers import PictureReply
 
 router = APIRouter(tags=["pictures"], responses=RESPONSES)
 

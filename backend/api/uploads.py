@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, UploadFile
 
 from backend.core.pictures import FORMATS, PictureFault, check_decodes, picture_size
 from backend.core.problems import ProblemError, plain_problem, responses
-from backend.schemas.service import Upload
+from charaforge.requests.answers import Upload
 from charaforge.warehouse.atomic import replacing
 from charaforge.warehouse.layout import Warehouse
 

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
-from backend.core.problems import Problem, plain_problem
+from backend.core.problems import plain_problem
+from charaforge.requests.answers import Problem
 
 COOKIE = "charaforge"
 OPEN_PATHS = frozenset({"/health", "/api/v1/health"})  # for everybody

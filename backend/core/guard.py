@@ -10,7 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.core.access import MULTIPART_PATHS, Access
-from backend.core.problems import Problem, plain_problem, problem_answer
+from backend.core.problems import plain_problem, problem_answer
+from charaforge.requests.answers import Problem
 
 MAX_BODY = 32 * 2**20  # bytes
 MAX_UPLOAD = 256 * 2**20

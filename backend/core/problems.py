@@ -10,11 +10,12 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from charaforge.errors import CharaForgeError, ModelFileError, UsageError, WarehouseError, suggestion
 from charaforge.logs import get_logger
+from charaforge.requests.answers import Problem
 
 logger = get_logger(__name__)
 
@@ -38,16 +39,6 @@ _TOLD = {
     503: "no worker, a full queue, or no usable warehouse",
     504: "the job takes too long",
 }
-
-
-class Problem(BaseModel):
-    """Body of every answer that is not a success."""
-
-    type: str = Field("about:blank", description="kind of problem, as a URN")
-    title: str = Field(description="the same for all problems of a kind")
-    status: int = Field(description="HTTP status")
-    detail: str = Field(description="what happened, with the value, and what to do")
-    errors: list[dict[str, Any]] = Field([], description="each fault of the body: field, message, value")
 
 
 class ProblemError(Exception):

@@ -10,11 +10,12 @@ from typing import Any
 from celery import Celery
 from celery.exceptions import TimeoutError as CeleryTimeout
 
-from backend.core.problems import Problem, ProblemError, plain_problem
+from backend.core.problems import ProblemError, plain_problem
 from backend.jobs.broker import EMBEDDED, WORKER_COMMAND
 from backend.jobs.embedded import EmbeddedWorker
 from backend.jobs.ledger import Job, Ledger
 from backend.jobs.tasks import RENDER, cancel_mark
+from charaforge.requests.answers import Problem
 from charaforge.warehouse.layout import Warehouse
 
 WAIT_S = 600.0

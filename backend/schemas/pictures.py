@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from charaforge.requests.generation import MAX_LORAS, GenerationRequest, LoraName, LoraUse, PictureRequest
 from charaforge.requests.inputs import (
@@ -190,11 +190,3 @@ class PoseBody(ControlBody):
     def source(self) -> dict[str, Any]:
         """Return the picture, or the key points."""
         return {"image": self.pose_image or self.control_image, "keypoints": self.pose_keypoints}
-
-
-class PictureReply(BaseModel):
-    """Where the picture is."""
-
-    image_path: str = Field(description="absolute path of the PNG")
-    metadata_path: str = Field(description="absolute path of its JSON sidecar")
-    elapsed_ms: int = Field(description="from the start of the work to the saved picture, in milliseconds")

@@ -1,0 +1,121 @@
+"""What the service answers: shapes that it, its client and the user interfaces share."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Problem(BaseModel):
+    """Body of every answer that is not a success."""
+
+    type: str = Field("about:blank", description="kind of problem, as a URN")
+    title: str = Field(description="the same for all problems of a kind")
+    status: int = Field(description="HTTP status")
+    detail: str = Field(description="what happened, with the value, and what to do")
+    errors: list[dict[str, Any]] = Field([], description="each fault of the body: field, message, value")
+
+
+class PictureReply(BaseModel):
+    """Where the picture is."""
+
+    image_path: str = Field(description="absolute path of the PNG")
+    metadata_path: str = Field(description="absolute path of its JSON sidecar")
+    elapsed_ms: int = Field(description="from the start of the work to the saved picture, in milliseconds")
+
+
+class JobReply(BaseModel):
+    """One job, as far as it is."""
+
+    job_id: str
+    state: Literal["queued", "running", "paused", "completed", "completed_with_errors", "cancelled", "failed"]
+    total: int = Field(1, description="pictures in all")
+    done: int = Field(0, description="pictures that are saved")
+    failed: int = Field(0, description="pictures that could not be rendered")
+    pending: int = Field(0, description="pictures to come")
+    step: int = Field(0, description="steps done of the picture at work")
+    steps: int = Field(0, description="its steps in all; 0 = not known")
+    result: PictureReply | None = Field(None, description="where the picture is")
+    problem: Problem | None = Field(None, description="why there is none")
+
+
+class Health(BaseModel):
+    """The service is up."""
+
+    ok: bool = True
+    version: str
+    jobs: Literal["embedded", "workers"] = Field(description="where pictures are rendered")
+
+
+class Ready(BaseModel):
+    """The service takes jobs."""
+
+    ready: bool = True
+    waiting: int = Field(description="jobs that are not done")
+
+
+class Model(BaseModel):
+    """One model."""
+
+    name: str = Field(description="the name to ask for it by")
+    kind: str
+    family: str = Field(description="sd15, sdxl, or empty where it does not matter or is not known")
+    embedded: bool = Field(description="whether it comes with the package")
+
+
+class Lora(Model):
+    """One LoRA."""
+
+    file: str = Field(description="name of its file or folder")
+    loaded: bool = Field(description="whether it is pinned: loaded and kept warm by every worker")
+
+
+class LoraReply(BaseModel):
+    """Whether a LoRA is pinned now."""
+
+    lora_id: str
+    loaded: bool
+
+
+class Scheduler(BaseModel):
+    """One sampler with its schedule."""
+
+    name: str = Field(description="the name to ask for it by")
+    label: str = Field(description="A1111's name of the sampler")
+    schedule: str = Field(description="A1111's name of the schedule type")
+    diffusers: str = Field(description="class name of the diffusers scheduler")
+
+
+class Upload(BaseModel):
+    """A picture that was taken in."""
+
+    id: str = Field(description="what requests name it by: the sha256 of its bytes")
+    width: int
+    height: int
+    format: str
+    bytes: int
+
+
+class Inspection(BaseModel):
+    """What a picture says about its making."""
+
+    model_config = ConfigDict(extra="allow")
+
+    source: str = Field(description="which program's metadata was read; empty: none was found")
+    request: dict[str, Any] | None = Field(description="the request that it came from, as far as it is known")
+
+
+class Output(BaseModel):
+    """One picture of the past."""
+
+    url: str = Field(description="where this service shows it")
+    image_path: str
+    metadata_path: str
+    created_s: float = Field(description="seconds since 1970")
+
+
+class Outputs(BaseModel):
+    """The newest pictures, newest first."""
+
+    images: list[Output]
