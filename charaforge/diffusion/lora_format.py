@@ -1,9 +1,9 @@
-"""LoRA files in kohya's format: what A1111, ComfyUI, Civitai and diffusers all read.
+"""LoRA files: written in kohya's format, which A1111, ComfyUI, Civitai and diffusers all read; read in any.
 
-A file holds, for each adapted layer, `<layer>.lora_down.weight` (r, in, …), `<layer>.lora_up.weight`
-(out, r, …) and `<layer>.alpha` (scalar); the layer adds `alpha / r * up(down(x))` to its output. `<layer>` is
-`lora_unet_` or `lora_te_text_model_`, and the module's path with `_` in place of `.`. What the file is about
-stands in its header, in kohya's `ss_*` keys and in those of `modelspec` 1.0.
+In kohya's format a file holds, for each adapted layer, `<layer>.lora_down.weight` (r, in, …),
+`<layer>.lora_up.weight` (out, r, …) and `<layer>.alpha` (scalar); the layer adds `alpha / r * up(down(x))` to
+its output. For the names of layers see `lora_names`. What the file is about stands in its header, in kohya's
+`ss_*` keys and in those of `modelspec` 1.0.
 """
 
 from __future__ import annotations
@@ -20,33 +20,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from charaforge.diffusion.lora_reading import ALPHA, DOWN, UP, updates_of
+from charaforge.diffusion.lora_updates import LoraLayer, Update
 from charaforge.errors import ModelFileError
 from charaforge.warehouse.atomic import write_bytes
 
-UNET_PREFIX = "lora_unet_"
-TEXT_PREFIX = "lora_te_text_model_"
-_PARTS = ("lora_down.weight", "lora_up.weight", "alpha")
 _PLACEHOLDER_KEY = "charaforge.placeholders"
-
-
-@dataclass(frozen=True)
-class LoraLayer:
-    """The low-rank update of one layer.
-
-    Attributes:
-        down: (r, in) of a linear layer, (r, in, kh, kw) of a convolution.
-        up: (out, r), or (out, r, 1, 1).
-        alpha: the update is scaled by alpha / r.
-    """
-
-    down: Tensor
-    up: Tensor
-    alpha: float
-
-    @property
-    def rank(self) -> int:
-        """Number r of the update's directions."""
-        return int(self.down.shape[0])
 
 
 @dataclass(frozen=True)
@@ -54,13 +33,13 @@ class LoraFile:
     """A LoRA as it lies on the disk.
 
     Attributes:
-        layers: kohya's layer name -> update.
+        layers: the file's name of a layer -> update.
         metadata: the `ss_*`, `modelspec.*` and own keys of the header.
         sha256: of the whole file.
         tensors_sha256: of the file without its header, as A1111 and Civitai identify LoRAs.
     """
 
-    layers: Mapping[str, LoraLayer]
+    layers: Mapping[str, Update]
     metadata: Mapping[str, str]
     sha256: str
     tensors_sha256: str
@@ -92,7 +71,7 @@ def write_lora(path: Path, layers: Mapping[str, LoraLayer], metadata: Mapping[st
     tensors: dict[str, Tensor] = {}
     for name, layer in sorted(layers.items()):
         values = (layer.down, layer.up, torch.tensor(layer.alpha, dtype=layer.down.dtype))
-        for part, value in zip(_PARTS, values, strict=True):
+        for part, value in zip((DOWN, UP, ALPHA), values, strict=True):
             tensors[f"{name}.{part}"] = value.detach().cpu().contiguous()
     plain = save(tensors)
     body = _body(plain)
@@ -101,11 +80,11 @@ def write_lora(path: Path, layers: Mapping[str, LoraLayer], metadata: Mapping[st
 
 
 def read_lora(path: Path) -> LoraFile:
-    """Read a LoRA file in kohya's format.
+    """Read a LoRA file with keys of kohya, LyCORIS, diffusers or peft.
 
     Raises:
-        ModelFileError: it is missing or broken, a layer is incomplete, or it holds another kind of update
-            than plain LoRA, or none.
+        ModelFileError: it is missing or broken, a layer is incomplete, or it holds what is no update that is
+            understood.
     """
     try:
         data = path.read_bytes()  # not mapped: the weights shall stay as they are when the file changes
@@ -116,7 +95,7 @@ def read_lora(path: Path) -> LoraFile:
             f"the LoRA {path} cannot be read: {error}", "restore the file from its origin"
         ) from error
     sums = hashlib.sha256(data).hexdigest(), hashlib.sha256(_body(data)).hexdigest()
-    return LoraFile(_layers_of(path, tensors), metadata, *sums)
+    return LoraFile(updates_of(path, tensors, metadata), metadata, *sums)
 
 
 def describe(
@@ -184,33 +163,3 @@ def _with_metadata(header: bytes, metadata: Mapping[str, str]) -> bytes:
 def _body(data: bytes) -> bytes:
     """Return a safetensors file without its header."""
     return data[8 + int.from_bytes(data[:8], "little") :]
-
-
-def _layers_of(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, LoraLayer]:
-    """Group tensors by layer, and check that each group is a whole plain LoRA."""
-    grouped: dict[str, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        layer, _, part = key.partition(".")
-        if part not in _PARTS or not layer.startswith("lora_"):
-            raise ModelFileError(
-                f"{path} holds {key!r}, which is no part of a LoRA in kohya's format",
-                "convert it to a plain LoRA with kohya's key names",
-            )
-        grouped.setdefault(layer, {})[part] = value
-    if not grouped:
-        raise ModelFileError(f"{path} holds no layer", "restore the file from its origin")
-    return {name: _layer(path, name, parts) for name, parts in sorted(grouped.items())}
-
-
-def _layer(path: Path, name: str, parts: Mapping[str, Tensor]) -> LoraLayer:
-    missing = [part for part in _PARTS[:2] if part not in parts]
-    if missing:
-        raise ModelFileError(f"{path}: layer {name} lacks {missing[0]}", "restore the file from its origin")
-    down, up = parts[_PARTS[0]], parts[_PARTS[1]]
-    if down.ndim != up.ndim or down.ndim not in (2, 4) or up.shape[1] != down.shape[0]:
-        raise ModelFileError(
-            f"{path}: layer {name} has lora_down {tuple(down.shape)} and lora_up {tuple(up.shape)}",
-            "restore the file from its origin",
-        )
-    alpha = float(parts["alpha"]) if "alpha" in parts else float(down.shape[0])
-    return LoraLayer(down, up, alpha)

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from charaforge.diffusion.lora_adapters import kohya_name
-from charaforge.diffusion.lora_format import TEXT_PREFIX, UNET_PREFIX, LoraLayer, describe, write_lora
+from charaforge.diffusion.lora_format import describe, write_lora
+from charaforge.diffusion.lora_names import TEXT_PREFIX, UNET_PREFIX, kohya_name
+from charaforge.diffusion.lora_updates import LoraLayer
 from charaforge.training.config import TrainingConfig
 from charaforge.training.dataset import Dataset
 from charaforge.training.network import Adapter

@@ -25,7 +25,7 @@ class Processes:
         self.rank, self.count = 0, 1
         self.device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            from accelerate import PartialState  # type: ignore[import-untyped]
+            from accelerate import PartialState
 
             state = PartialState(cpu=not torch.cuda.is_available())
             self.rank, self.count, self.device = state.process_index, state.num_processes, state.device

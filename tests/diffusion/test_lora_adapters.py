@@ -14,8 +14,10 @@ from diffusers.utils import logging as diffusers_logging
 from torch import Tensor, nn
 
 from charaforge.diffusion.bundle import Bundle, load_bundle
-from charaforge.diffusion.lora_adapters import activate, attach, detach, layer_paths, read_adapter
-from charaforge.diffusion.lora_format import LoraFile, LoraLayer, read_lora, write_lora
+from charaforge.diffusion.lora_adapters import activate, attach, detach, read_adapter
+from charaforge.diffusion.lora_format import LoraFile, read_lora, write_lora
+from charaforge.diffusion.lora_names import layer_paths
+from charaforge.diffusion.lora_updates import LoraLayer
 from charaforge.diffusion.prompts import encode_prompt
 from charaforge.errors import ModelFileError
 from tests.fixtures.tiny_loras import random_layers, random_lora

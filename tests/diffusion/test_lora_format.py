@@ -70,9 +70,12 @@ def test_extra_keys_are_text_or_json() -> None:
 @pytest.mark.parametrize(
     ("key", "shape", "told"),
     [
-        ("lora_unet_x.hada_w1_a", (4, 4), "no part of a LoRA"),
-        ("lora_unet_x.dora_scale", (4, 4), "no part of a LoRA"),
-        ("unet.x.lora_A.weight", (4, 4), "no part of a LoRA"),
+        ("lora_unet_x.hada_w1_a", (4, 4), "lacks hada_w1_b"),
+        ("lora_unet_x.dora_scale", (4, 4), "holds dora_scale, which is no update"),
+        ("lora_unet_x.diff_b", (4,), "no part of a LoRA"),
+        ("lora_unet_x.oft_blocks", (4, 4), "no part of a LoRA"),
+        ("emb_params", (4, 4), "no part of a LoRA"),
+        ("unet.x.lora_A.weight", (4, 4), r"lacks lora_up\.weight"),
         ("lora_unet_x.lora_up.weight", (4, 4), r"lacks lora_down\.weight"),
     ],
 )

@@ -6,8 +6,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from charaforge.diffusion.lora_adapters import kohya_name
-from charaforge.diffusion.lora_format import TEXT_PREFIX, UNET_PREFIX
+from charaforge.diffusion.lora_names import TEXT_PREFIX, UNET_PREFIX, kohya_name
 from charaforge.training.config import TrainingConfig
 from charaforge.training.network import Adapter, text_targets, unet_targets
 from tests.training.conftest import MakeConfig, Prepare

@@ -1,0 +1,91 @@
+"""How LoRA files call the layers of a model.
+
+lora_unet_down_blocks_1_…           kohya, by diffusers' paths (SD1.x)
+lora_unet_input_blocks_4_1_…        kohya, by the original layout (SDXL)
+lora_te_ | lora_te1_ | lora_te2_    kohya, text encoders
+unet.… | text_encoder.… | text_encoder_2.…    diffusers and peft, dotted paths
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import nn
+
+from charaforge.diffusion.bundle import Bundle
+from charaforge.diffusion.original_layout import unet_name
+
+UNET_PREFIX = "lora_unet_"
+TEXT_PREFIX = "lora_te_text_model_"
+_TEXT_BLOCK = "BASE"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A layer that LoRAs can adapt.
+
+    Attributes:
+        name: what kohya's scripts call it in this family.
+        aliases: all names that files use for it, `name` too.
+        model: the UNet or text encoder that it is part of.
+        path: where in it.
+        module: the layer, linear or a convolution.
+        block: by per-block weights' names: BASE (text encoders), IN00 …, MID, OUT00 …; "" at the UNet's ends.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    model: nn.Module
+    path: str
+    module: nn.Linear | nn.Conv2d
+    block: str
+
+    @property
+    def in_text_encoder(self) -> bool:
+        """Whether it belongs to a text encoder."""
+        return self.block == _TEXT_BLOCK
+
+
+def places(bundle: Bundle) -> Iterator[Place]:
+    """Yield every layer that a LoRA can adapt, in the order of the models."""
+    for path, module in bundle.unet.named_modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            original = unet_name(path, bundle.unet.config)
+            names = kohya_name(UNET_PREFIX, path), kohya_name(UNET_PREFIX, original)
+            first = names[bundle.family == "sdxl"]
+            yield Place(first, (*names, f"unet.{path}"), bundle.unet, path, module, block_of(original))
+    for number, encoder in enumerate(bundle.text_encoders, start=1):
+        for path, module in encoder.named_modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                aliases = _text_names(bundle, number, path.removeprefix("text_model."))
+                yield Place(aliases[0], aliases, encoder, path, module, _TEXT_BLOCK)
+
+
+def layer_paths(bundle: Bundle) -> dict[str, tuple[nn.Module, str]]:
+    """Return every layer that a LoRA can adapt: kohya's name -> (model it is part of, path within that)."""
+    return {place.name: (place.model, place.path) for place in places(bundle)}
+
+
+def kohya_name(prefix: str, path: str) -> str:
+    """Return kohya's name of the layer at `path`, a dotted path within the UNet or the text encoder."""
+    return prefix + path.removeprefix("text_model.").replace(".", "_")
+
+
+def block_of(original: str) -> str:
+    """Return the block of a UNet's layer, by its name in the original layout."""
+    if original.startswith("middle_block."):
+        return "MID"
+    found = re.match(r"(in|out)put_blocks\.(\d+)\.", original)
+    return f"{found[1].upper()}{int(found[2]):02}" if found else ""
+
+
+def _text_names(bundle: Bundle, number: int, path: str) -> tuple[str, ...]:
+    """Return the names of a text encoder's layer: kohya's of this family first."""
+    kohya = [f"lora_te{number}_text_model_{path.replace('.', '_')}"]
+    kohya += [f"lora_te{number}_{path.replace('.', '_')}"]
+    if bundle.family == "sd15":
+        kohya = [kohya_name(TEXT_PREFIX, path), *kohya]
+    dotted = "text_encoder" if number == 1 else f"text_encoder_{number}"
+    return (*kohya, f"{dotted}.text_model.{path}", f"{dotted}.{path}")
