@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from PIL import Image
 
+from charaforge.errors import BlockedError
 from charaforge.generation.denoise import OnStep
 from charaforge.generation.input_files import InputFiles
 from charaforge.generation.memory import SINGLES, MemoryLadder, apply_rung, only, ran_out, starting_rung
@@ -59,11 +60,18 @@ class Generator:
         warehouse: where the models are.
         registry: finds them by name; by default that of the warehouse.
         device: where to render; by default a CUDA device where there is one, else the CPU.
+        safety: whether a safety checker looks at every picture before it is given out: True for the one that
+            is in the registry, or its name.
     """
 
     def __init__(
-        self, warehouse: Warehouse, registry: Registry | None = None, device: torch.device | str | None = None
+        self,
+        warehouse: Warehouse,
+        registry: Registry | None = None,
+        device: torch.device | str | None = None,
+        safety: bool | str = False,
     ) -> None:
+        self._safety = safety
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._warehouse = warehouse
         self._device = torch.device(chosen)
@@ -94,6 +102,7 @@ class Generator:
             UsageError: an input file is missing or of no use, a prompt cannot be read.
             ModelFileError: a model or LoRA cannot be loaded, or does not fit.
             GenerationError: the model gave no usable picture, or memory ran out.
+            BlockedError: the safety checker does not let a picture through; those before it were yielded.
         """
         singles = [single for request in requests for single in request.seeded().singles()]
         progress = _Progress(on_step, total=sum(single.steps for single in singles))
@@ -113,6 +122,7 @@ class Generator:
             batch = MicroBatch(tuple(self._job(draft, setting) for draft in drafted.items), drafted.size)
             report = progress.of(sum(job.asked.steps for job in batch.items))
             for image, job, size, used in self._paint(setting, batch, ladder, report):
+                self._check(image)
                 request = named_by_content(job.asked, job.inputs.names)
                 made = Made(image, request, job.rendered, size, used, job.inputs.tools)
                 yield describe_image(made, setting)
@@ -143,6 +153,18 @@ class Generator:
                 continue
             for image, job in zip(images, part.items, strict=True):
                 yield image, job, part.size, ladder.rung
+
+    def _check(self, image: Image.Image) -> None:
+        """Raise BlockedError where the safety checker, if it is on, sees what it does not let through."""
+        if not self._safety:
+            return
+        checker = self._tools.safety(self._safety if isinstance(self._safety, str) else None)
+        concepts = checker.net.check(image)
+        if concepts:
+            raise BlockedError(
+                f"the safety filter {checker.name!r} saw {', '.join(concept.name for concept in concepts)}",
+                "change the prompt; whoever runs this can turn the filter off (API_SAFETY=off)",
+            )
 
     def _prepare(self, request: GenerationRequest) -> Setting:
         """Load what a run needs."""

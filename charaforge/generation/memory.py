@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from diffusers.models.attention_processor import AttnProcessor2_0
 
 from charaforge.diffusion.bundle import Bundle
 from charaforge.errors import GenerationError
@@ -80,7 +81,7 @@ def apply_rung(bundle: Bundle, rung: int) -> None:
     if rung >= SLICES:
         bundle.unet.set_attention_slice("max")
     elif any("Sliced" in type(one).__name__ for one in bundle.unet.attn_processors.values()):
-        bundle.unet.set_default_attn_processor()
+        bundle.unet.set_attn_processor(AttnProcessor2_0())
 
 
 @contextmanager

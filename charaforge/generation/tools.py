@@ -1,4 +1,4 @@
-"""The nets beside a base that requests name: ControlNets, IP-Adapters, pose estimators, annotators.
+"""The nets beside a base: ControlNets, IP-Adapters, pose estimators, annotators, safety checkers.
 
 Each is opened when it is first asked for and kept until its file changes or room is needed. Where a request
 names none, the base's card (`"controlnets": {"pose": NAME, …}`, `"ipadapters": {"face": NAME, …}`) or the
@@ -19,6 +19,7 @@ from charaforge.diffusion.controlnet import load_controlnet
 from charaforge.diffusion.ip_adapter import load_ip_adapter
 from charaforge.errors import UnknownNameError
 from charaforge.perception.annotator import Annotator
+from charaforge.perception.safety import SafetyChecker
 from charaforge.perception.simcc import PoseEstimator
 from charaforge.warehouse.registry import ModelEntry, Registry
 
@@ -82,6 +83,16 @@ class ToolShelf:
     def annotator(self, name: str) -> LoadedTool:
         """Return an annotator."""
         return self._tool("annotator", name, "", lambda entry: Annotator(entry.path))
+
+    def safety(self, name: str | None) -> LoadedTool:
+        """Return a safety checker, by name or, without one, the first that there is.
+
+        Raises:
+            UnknownNameError: there is none.
+            ModelFileError: it cannot be loaded.
+        """
+        chosen = name or next((entry.name for entry in self._registry.list("safety")), "safety-checker")
+        return self._tool("safety", chosen, "", lambda entry: SafetyChecker(entry.path))
 
     def release(self) -> None:
         """Let all nets go."""
