@@ -4,7 +4,6 @@ import random
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import torch
 
@@ -15,13 +14,14 @@ from charaforge.mini.recipes.bf16 import MasterWeights
 from charaforge.mini.recipes.captions import WordTokenizer, training_caption
 from charaforge.mini.recipes.publish import publish, published_samples
 from charaforge.mini.recipes.settings import TrainSettings
+from charaforge.mini.recipes.views import as_tensor
 from charaforge.mini.render import render
 from charaforge.mini.scenes import all_tags, sample_scene
 
 
 def _pictures(count: int) -> torch.Tensor:
     rng = random.Random(0)
-    return vae.to_tensor(np.stack([render(sample_scene(rng)) for _ in range(count)]))
+    return as_tensor([render(sample_scene(rng)) for _ in range(count)], torch.float32)
 
 
 def test_the_installed_encoder_is_the_pca():

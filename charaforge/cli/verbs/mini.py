@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size", type=int, default=512, metavar="PX", help="side, 128 to 1024 px [default: 512]"
     )
     _add_train_arguments(actions)
+    _add_publish_arguments(actions)
 
 
 def _add_train_arguments(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -70,6 +71,20 @@ def _add_train_arguments(actions: argparse._SubParsersAction[argparse.ArgumentPa
         "--samples", type=int, metavar="N", help="training samples [default: the recipe's own]"
     )
     train.add_argument("--seed", type=int, default=1, metavar="N", help="initial weights, order [default: 1]")
+
+
+def _add_publish_arguments(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    publish = actions.add_parser(
+        "publish", help="measure a trained base and write it as part of the package", allow_abbrev=False
+    )
+    publish.add_argument("model", choices=("mini-sd", "mini-sdxl"), help="which one")
+    publish.add_argument(
+        "--work", type=Path, metavar="DIR", help="where it was trained [default: mini-work in the warehouse]"
+    )
+    publish.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of finished weights")
+    publish.add_argument(
+        "--prompts", type=int, default=512, metavar="N", help="prompts to measure it on [default: 512]"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -110,4 +125,32 @@ def _train(args: argparse.Namespace) -> int:
     return ExitCode.PASS
 
 
-_ACTIONS: Mapping[str, Callable[[argparse.Namespace], int]] = {"draw": _draw, "train": _train}
+def _publish(args: argparse.Namespace) -> int:
+    from charaforge.mini.measure import base
+    from charaforge.mini.measure.bars import missed
+    from charaforge.mini.recipes import publish
+    from charaforge.mini.recipes.base import PICTURES
+    from charaforge.warehouse.registry import Registry
+
+    warehouse = bootstrap()
+    work = args.work or warehouse.root / "mini-work"
+    release = publish.RELEASES[args.model]
+    pipe = work / release.work / "pipe"
+    if not pipe.is_dir():
+        raise UsageError(f"there is no {pipe}", f"train it first: charaforge mini train {release.recipe}")
+    tagger = Registry(warehouse).get("mini-tagger", "tagger").path
+    figures = base.measure(pipe, tagger, args.prompts)
+    told = {name: round(value, 4) for name, value in figures.items()}
+    seen = publish.seen_samples(pipe.parent)
+    print(publish.publish(work, args.out, seen, PICTURES, told, args.model))
+    print("\n".join(f"{name}: {value:.3f}" for name, value in told.items() if name.startswith("generated")))
+    faults = missed(figures, base.BARS)
+    print("\n".join(f"MISSED {line}" for line in faults) or "all bars are met")
+    return ExitCode.FAILED if faults else ExitCode.PASS
+
+
+_ACTIONS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "draw": _draw,
+    "train": _train,
+    "publish": _publish,
+}

@@ -1,4 +1,4 @@
-"""How well mini-sd obeys words: prompts of unseen combinations, judged by mini-tagger.
+"""How well a base of the mini family obeys words: prompts of unseen combinations, judged by mini-tagger.
 
 The same judge looks at real renders of the same scenes and at their VAE reconstructions: the most that
 the base model could reach.
@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import DiffusionPipeline
 from PIL import Image
 
 from charaforge.logs import track
 from charaforge.mini import world
 from charaforge.mini.attributes import GROUPS, agreement, decide
 from charaforge.mini.measure.bars import Bar
+from charaforge.mini.recipes.decoded import reconstruct
 from charaforge.mini.render import render
 from charaforge.mini.scenes import Scene, sample_held_out_scene, scene_tags
 from charaforge.perception.wd14 import WD14Tagger
@@ -40,7 +41,7 @@ def held_out_scenes(count: int) -> list[Scene]:
 
 
 def generate(
-    pipe: StableDiffusionPipeline, scenes: Sequence[Scene], guidance: float = GUIDANCE
+    pipe: DiffusionPipeline, scenes: Sequence[Scene], guidance: float = GUIDANCE
 ) -> list[Image.Image]:
     """One 128 px picture per scene from its exact tags; picture i has noise seed i."""
     pipe.set_progress_bar_config(disable=True)
@@ -58,17 +59,6 @@ def generate(
     return pictures
 
 
-@torch.no_grad()
-def reconstruct(pipe: StableDiffusionPipeline, pictures: Sequence[Image.Image]) -> list[Image.Image]:
-    """The same pictures through the VAE and back."""
-    restored = []
-    for picture in pictures:
-        pixels = torch.from_numpy(np.asarray(picture, np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
-        output = pipe.vae.decode(pipe.vae.encode(pixels).latent_dist.mode()).sample.clamp(-1, 1)
-        restored.append(Image.fromarray(((output[0].permute(1, 2, 0) + 1) * 127.5).round().byte().numpy()))
-    return restored
-
-
 def judge(tagger: WD14Tagger, pictures: Sequence[Image.Image], scenes: Sequence[Scene]) -> dict[str, float]:
     """Share of pictures that show what the scene says, per attribute, and the mean over attributes."""
     scores = tagger.tag(pictures)
@@ -81,7 +71,7 @@ def measure(model: Path, tagger: Path, prompts: int = PROMPTS) -> dict[str, floa
     """Obedience of generations beside the judge's figures on real renders and on reconstructions.
 
     Args:
-        model: A StableDiffusionPipeline folder.
+        model: A folder of a StableDiffusionPipeline or StableDiffusionXLPipeline.
         tagger: The folder of mini-tagger.
         prompts: How many held-out scenes.
 
@@ -89,8 +79,12 @@ def measure(model: Path, tagger: Path, prompts: int = PROMPTS) -> dict[str, floa
         ``real_<group>``, ``vae_<group>``, ``generated_<group>`` in [0, 1], each also for "mean".
     """
     torch.set_num_threads(1)
-    pipe = StableDiffusionPipeline.from_pretrained(model, safety_checker=None, torch_dtype=torch.float32)
+    pipe = DiffusionPipeline.from_pretrained(model, torch_dtype=torch.float32)
     scenes, judge_of = held_out_scenes(prompts), WD14Tagger(tagger)
-    real = [Image.fromarray(render(s)) for s in scenes]
-    columns = {"real": real, "vae": reconstruct(pipe, real), "generated": generate(pipe, scenes)}
+    real = np.stack([render(s) for s in scenes])
+    columns = {
+        "real": [Image.fromarray(picture) for picture in real],
+        "vae": [Image.fromarray(picture) for picture in reconstruct(model / "vae", real)],
+        "generated": generate(pipe, scenes),
+    }
     return {f"{c}_{g}": v for c, pics in columns.items() for g, v in judge(judge_of, pics, scenes).items()}

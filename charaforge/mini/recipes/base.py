@@ -28,7 +28,7 @@ from charaforge.mini.recipes.bf16 import MasterWeights, training_dtype
 from charaforge.mini.recipes.captions import WordTokenizer, training_caption
 from charaforge.mini.recipes.checkpoints import load_checkpoint, save_checkpoint
 from charaforge.mini.recipes.latents import encode_bank, loss_weights
-from charaforge.mini.recipes.publish import NAME, published_samples
+from charaforge.mini.recipes.publish import NAME, published_samples, seen_samples, write_seen
 from charaforge.mini.recipes.settings import TrainSettings
 from charaforge.mini.recipes.trace import Trace
 from charaforge.mini.recipes.vae import fitted_pca
@@ -142,8 +142,8 @@ class BaseTraining:
         )
         self.alphas = build_scheduler().alphas_cumprod
         self.checkpoint = settings.work / "base.safetensors"
-        self.seen_before = 0
         self.step = load_checkpoint(self.checkpoint, self.weights, self.optimizer)
+        self.seen_before = seen_samples(settings.work / "base") - self.step * _BATCH if self.step else 0
         if self.step == 0 and published_samples(settings.out):
             self._start_from(settings.out)
 
@@ -171,6 +171,7 @@ class BaseTraining:
     def save(self, vae_folder: Path, out: Path) -> None:
         """Write the checkpoint, and the averaged weights as a plain StableDiffusionPipeline folder."""
         save_checkpoint(self.checkpoint, self.weights, self.optimizer, self.step)
+        write_seen(out.parent, self.step * _BATCH + self.seen_before)
         if (vae_folder / "config.json").exists():
             self.pipeline(AutoencoderKL.from_pretrained(vae_folder)).save_pretrained(out)
 

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import torch
 
 from charaforge.logs import get_logger, track
-from charaforge.mini.recipes.bf16 import training_dtype
 from charaforge.mini.recipes.views import as_tensor
 from charaforge.warehouse.atomic import replacing
 
@@ -74,17 +73,26 @@ def reconstruct(
     """
     from diffusers import AutoencoderKL
 
-    dtype = training_dtype()
-    vae = AutoencoderKL.from_pretrained(vae_folder).eval()
-    vae.encoder.to(memory_format=torch.channels_last)
-    for module in (vae.decoder, vae.post_quant_conv):
-        module.to(dtype=dtype, memory_format=torch.channels_last)
+    vae = AutoencoderKL.from_pretrained(vae_folder, torch_dtype=torch.float32).eval()
+    vae.to(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(0)
     parts = []
     for start in track(range(0, len(pictures), _BATCH), "reconstructing"):
         latents = vae.encode(as_tensor(pictures[start : start + _BATCH], torch.float32)).latent_dist.mode()
         strength = latent_noise * torch.rand((len(latents), 1, 1, 1), generator=generator)
         latents = latents + strength * torch.randn(latents.shape, generator=generator)
-        decoded = vae.decode(latents.to(dtype)).sample.float()
+        decoded = vae.decode(latents).sample
         parts.append(((decoded.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy())
     return np.concatenate(parts)
+
+
+def psnr_db(pictures: npt.NDArray[np.uint8], restored: npt.NDArray[np.uint8]) -> float:
+    """Mean over pictures of the peak signal-to-noise ratio in dB; both uint8 (N, H, W, 3)."""
+    return float(-10 * np.log10(squared_errors(pictures, restored).mean((1, 2, 3))).mean())
+
+
+def squared_errors(
+    pictures: npt.NDArray[np.uint8], restored: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.float64]:
+    """Squared error per pixel and channel, of values from 0 to 1: (N, H, W, 3)."""
+    return ((pictures.astype(np.float64) - restored) / 255) ** 2

@@ -58,19 +58,22 @@ def write_onnx(
     write_bytes(path, model.SerializeToString())
 
 
-def write_card(folder: Path, kind: str, trained_on: Mapping[str, Any], **facts: Any) -> None:
+def write_card(
+    folder: Path, kind: str, trained_on: Mapping[str, Any], family: str = "sd15", **facts: Any
+) -> None:
     """Write ``card.json`` for the model files that lie in ``folder``, with their sha256.
 
     Args:
         folder: The model's folder; its name is the model's name.
         kind: Registry kind: tagger, identity, pose, upscaler or judge.
         trained_on: Number of pictures, seed, banks: what it takes to make the model again.
+        family: Architecture that it belongs to.
         facts: Further entries, for example ``measured``.
     """
     card = {
         "name": folder.name,
         "kind": kind,
-        "family": "sd15",
+        "family": family,
         "native_side": world.NATIVE_SIDE,
         "world_version": world.WORLD_VERSION,
         "license": "Apache-2.0",

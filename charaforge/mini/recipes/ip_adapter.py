@@ -243,6 +243,6 @@ def train(settings: TrainSettings) -> dict[str, float]:
     write_json(folder / "image_encoder" / "preprocessor_config.json", preprocessor_config())
     samples = training.step * _BATCH
     trained_on = {"recipe": "charaforge mini train ip_adapter", "samples": samples}
-    facts = {"base": BASE, "base_sha256": unet_sha256(settings.out), "uses": ["face", "style"]}
-    write_card(folder, "ipadapter", trained_on, **facts)
+    unet = unet_sha256(settings.out)
+    write_card(folder, "ipadapter", trained_on, base=BASE, base_sha256=unet, uses=["face", "style"])
     return {"loss": trace.last, "samples": float(samples)}

@@ -9,6 +9,7 @@ from torch import Tensor
 from charaforge.logs import track
 from charaforge.mini.recipes.analytic_vae import PatchPCA
 from charaforge.mini.recipes.bank import CHUNK, Bank
+from charaforge.mini.recipes.views import as_tensor
 from charaforge.mini.render import keypoints
 from charaforge.mini.scenes import Scene
 
@@ -33,8 +34,8 @@ def encode_bank(bank: Bank, pca: PatchPCA, path: Path) -> Tensor:
         return torch.from_numpy(np.load(path))
     parts = []
     for start in track(range(0, len(bank), CHUNK), "encoding latents"):
-        pictures = torch.from_numpy(bank.pictures(range(start, start + CHUNK)))
-        parts.append(pca.encode(pictures.permute(0, 3, 1, 2).float() / 127.5 - 1).half())
+        pictures = as_tensor(bank.pictures(range(start, start + CHUNK)), torch.float32)
+        parts.append(pca.encode(pictures).half())
     latents = torch.cat(parts)
     np.save(path, latents.numpy())
     return latents

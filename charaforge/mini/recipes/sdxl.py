@@ -34,6 +34,7 @@ from charaforge.mini.recipes.bf16 import MasterWeights, training_dtype
 from charaforge.mini.recipes.captions import WordTokenizer, training_caption
 from charaforge.mini.recipes.checkpoints import load_checkpoint, save_checkpoint
 from charaforge.mini.recipes.latents import encode_bank, loss_weights
+from charaforge.mini.recipes.publish import write_seen
 from charaforge.mini.recipes.settings import TrainSettings
 from charaforge.mini.recipes.trace import Trace
 from charaforge.mini.recipes.vae import fitted_pca
@@ -263,6 +264,7 @@ class SdxlTraining:
     def save(self, vae: Path, out: Path) -> None:
         """Write the checkpoint, and the averaged weights as a plain StableDiffusionXLPipeline folder."""
         save_checkpoint(self.checkpoint, self.weights, self.optimizer, self.step)
+        write_seen(out.parent, self.step * _BATCH)
         if (vae / "config.json").exists():
             self.pipeline(AutoencoderKL.from_pretrained(vae)).save_pretrained(out)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from torch import Tensor
 
 from charaforge.logs import get_logger
@@ -19,7 +18,9 @@ from charaforge.mini.recipes.analytic_vae import PatchPCA, build_vae, install_en
 from charaforge.mini.recipes.bank import Bank
 from charaforge.mini.recipes.bf16 import MasterWeights, training_dtype
 from charaforge.mini.recipes.checkpoints import load_checkpoint, save_checkpoint
+from charaforge.mini.recipes.decoded import psnr_db, reconstruct
 from charaforge.mini.recipes.settings import TrainSettings
+from charaforge.mini.recipes.views import as_tensor
 
 _LOG = get_logger(__name__)
 _BATCH = 16
@@ -33,18 +34,13 @@ PICTURES = {"base": 50_000, "signed": 16_000}
 """Pictures of each bank that the decoder is trained on."""
 
 
-def to_tensor(pictures: np.ndarray) -> Tensor:
-    """uint8 (B, H, W, 3) to float32 (B, 3, H, W) in [-1, 1]."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
 def fitted_pca(work: Path) -> PatchPCA:
     """The PCA over ``PCA_PICTURES``; always the same numbers for one world version."""
     banks = [Bank(work / "bank", kind, count) for kind, count in PCA_PICTURES.items()]
     pictures = np.concatenate(
         [b.pictures(range(n)) for b, n in zip(banks, PCA_PICTURES.values(), strict=True)]
     )
-    return PatchPCA.fit(to_tensor(pictures))
+    return PatchPCA.fit(as_tensor(pictures, torch.float32))
 
 
 class _Crops:
@@ -65,7 +61,7 @@ class _Crops:
         tops, lefts = rng.integers(0, 9, (2, _BATCH)) * 8
         side = _CROP_CELLS * 8
         crops = [p[y : y + side, x : x + side] for p, y, x in zip(pictures, tops, lefts, strict=True)]
-        target = to_tensor(np.stack(crops))
+        target = as_tensor(crops, torch.float32)
         latents = self._pca.encode(target)
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + step)
         sigma = 0.10 * torch.rand(_BATCH, 1, 1, 1, generator=generator)
@@ -140,13 +136,7 @@ def _export(pca: PatchPCA, weights: MasterWeights, folder: Path) -> None:
     vae.save_pretrained(folder)
 
 
-@torch.no_grad()
 def measure_psnr(work: Path) -> float:
     """Mean PSNR in dB (peak 255) of the exported VAE over 32 held-out pictures."""
-    vae = AutoencoderKL.from_pretrained(work / "vae").eval()
-    pictures = to_tensor(Bank(work / "bank", "test", 1000).pictures(range(32)))
-    restored = torch.cat([vae.decode(vae.encode(p[None]).latent_dist.mode()).sample for p in pictures]).clamp(
-        -1, 1
-    )
-    mse = ((restored - pictures) / 2).square().mean((1, 2, 3))
-    return float((-10 * mse.log10()).mean())
+    pictures = Bank(work / "bank", "test", 1000).pictures(range(32))
+    return psnr_db(pictures, reconstruct(work / "vae", pictures))
