@@ -15,6 +15,7 @@ from backend.core import problems
 from backend.core.access import Access
 from backend.core.guard import Guard
 from backend.core.inputs import InputFiles
+from backend.core.lazy_panel import LazyPanel
 from backend.core.meter import Meter, Metered
 from backend.core.settings import Settings
 from backend.jobs.broker import choose_broker, make_celery
@@ -55,12 +56,21 @@ def create_app() -> FastAPI:
     problems.install(app)
     app.include_router(make_router())
     # the last one added stands first
+    app.add_middleware(LazyPanel, mount=_mount_panel)
     app.add_middleware(Guard, access=access)
     app.add_middleware(
         CORSMiddleware, allow_origins=settings.origins, allow_methods=["GET", "POST"], allow_headers=["*"]
     )
     app.add_middleware(Metered, meter=app.state.meter)
     return app
+
+
+def _mount_panel(app: FastAPI, path: str) -> FastAPI:
+    """Put the panel into an app; Gradio is imported here, not when the service starts."""
+    from charaforge.ui.web.serving import mount
+
+    mounted: FastAPI = mount(app, path)
+    return mounted
 
 
 try:

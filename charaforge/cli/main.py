@@ -26,6 +26,7 @@ VERBS: Mapping[str, str] = {
     "train": "train a LoRA on pictures of one character",
     "eval": "measure how much generated pictures look like the character",
     "models": "list the models that are there",
+    "ui": "open the panel for browsers, in front of a running REST service",
     "mini": "draw pictures of the embedded mini world; train the models embedded with it",
 }
 INTERRUPTED = 130  # what a shell reports for a process stopped by Ctrl-C

@@ -120,9 +120,12 @@ class Service:
         """Ask how far a job is."""
         return self._read(JobReply, self._get(f"/jobs/{job_id}"))
 
-    def wait(self, job_id: str) -> JobReply:
-        """Return a job once it is done."""
+    def wait(self, job_id: str, at_most_s: float = float("inf")) -> JobReply:
+        """Return a job once it is done, or after `at_most_s` seconds as far as it is."""
+        end_s = time.monotonic() + at_most_s
         while (job := self.job(job_id)).state in ("queued", "running", "paused"):
+            if time.monotonic() >= end_s:
+                break
             time.sleep(POLL_S)
         return job
 

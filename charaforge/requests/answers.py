@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +24,11 @@ class PictureReply(BaseModel):
     image_path: str = Field(description="absolute path of the PNG")
     metadata_path: str = Field(description="absolute path of its JSON sidecar")
     elapsed_ms: int = Field(description="from the start of the work to the saved picture, in milliseconds")
+
+    @property
+    def url(self) -> str:
+        """Where the service shows the picture: its day, job and number behind /images."""
+        return f"/images/{'/'.join(PurePath(self.image_path).parts[-3:])}"
 
 
 class JobReply(BaseModel):
