@@ -5,16 +5,15 @@ for; its upscaler enlarges them, and a Lanczos filter brings them to exactly the
 what is asked.
 
 A hires pass makes two renderings of one: the first at the size asked for divided by the scale, the second at
-the size asked for. With `max_side`, the first is the native area and the second that times the scale, though
-never more than what is asked (it may exceed `max_side`: the first pass has settled what is where); the
-upscaler does the rest.
+the size asked for. With `max_side` both are at the native area, where alone such a model knows what it does
+(twice that gives mini-sd a second, smaller figure): the second pass refines, the upscaler enlarges.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image
@@ -60,11 +59,10 @@ def render_size(width: int, height: int, card: Mapping[str, Any]) -> RenderSize:
 
 def hires_size(width: int, height: int, card: Mapping[str, Any], scale: float) -> RenderSize:
     """Return the two passes that a model with this card makes for a picture of `width` x `height` pixels."""
-    native = render_size(width, height, card)
-    if not native.enlarged:
-        return RenderSize(width, height, False, (_stepped(width / scale), _stepped(height / scale)))
-    last = min(_stepped(native.width * scale), width), min(_stepped(native.height * scale), height)
-    return RenderSize(*last, last != (width, height), (native.width, native.height))
+    last = render_size(width, height, card)
+    if "max_side" in card:
+        return replace(last, first=(last.width, last.height))
+    return replace(last, first=(_stepped(width / scale), _stepped(height / scale)))
 
 
 def fit(image: Image.Image, width: int, height: int) -> Image.Image:

@@ -12,6 +12,7 @@ from charaforge.warehouse.layout import Warehouse
 from tests.fixtures.tiny_controls import tiny_annotator, tiny_controlnet, tiny_ip_adapter
 from tests.fixtures.tiny_loras import random_lora
 from tests.fixtures.tiny_models import TinyRegistry, tiny_warehouse
+from tests.fixtures.tiny_unlimited import tiny_unlimited
 
 
 @pytest.fixture(scope="package")
@@ -25,6 +26,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     edges = ("canny", "lineart", "depth")
     tiny_controlnet(warehouse.models / "controlnet" / "tiny-edges", bundle, seed=4, uses=edges)
     tiny_ip_adapter(warehouse.models / "ipadapter" / "tiny-face", bundle, seed=5)
+    tiny_unlimited(warehouse.sd / "tiny-large")
     tiny_annotator(warehouse.models / "annotators" / "mini-annotator")
     return warehouse
 

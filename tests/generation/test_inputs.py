@@ -133,10 +133,22 @@ class TestHires:
         hires = {"scale": 2.0, "upscaler": upscaler, "denoise": 0.5}
         image = render(generator, width=256, height=256, hires=hires)
         assert image.image.size == (256, 256)
-        assert image.recipe["native"] == {"width": 128, "height": 128}
+        assert image.recipe["native"] == {"width": 64, "height": 64}
         assert differ(image, render(generator, width=256, height=256))
 
-    def test_small_pictures_begin_smaller(self, generator: Generator) -> None:
+    def test_other_models_begin_smaller_and_every_upscaler_acts(self, generator: Generator) -> None:
+        large: dict[str, Any] = {"model": "tiny-large", "width": 128, "height": 128}
+        plain = render(generator, **large)
+        found = [plain.image.tobytes()]
+        for upscaler in ("latent", "lanczos", "tiny-upscaler"):
+            hires = {"scale": 2.0, "upscaler": upscaler, "denoise": 0.25}
+            image = render(generator, **large, hires=hires)
+            assert image.image.size == (128, 128)
+            assert image.recipe["native"] == {"width": 128, "height": 128}
+            found.append(image.image.tobytes())
+        assert len(set(found)) == 4
+
+    def test_small_pictures_are_refined_in_place(self, generator: Generator) -> None:
         image = render(generator, hires={"scale": 2.0, "steps": 2, "denoise": 0.5})
         assert image.recipe["native"] == {"width": 64, "height": 64}
         assert image.recipe["upscaler"] is None

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from charaforge.generation.sizes import fit, render_size
+from charaforge.generation.sizes import RenderSize, fit, hires_size, render_size
 
 MINI = {"native_side": 128, "max_side": 128}
 
@@ -43,3 +43,12 @@ def test_fit_gives_exactly_the_size_and_keeps_the_shape_of_things() -> None:
     left, top, right, bottom = box
     assert abs((right - left) - (bottom - top)) <= 1
     assert abs((left + right) - 512) <= 1
+
+
+def test_two_passes_of_models_with_and_without_a_native_area() -> None:
+    assert hires_size(1024, 768, {}, 2.0) == RenderSize(1024, 768, False, (512, 384))
+    assert hires_size(1000, 744, {}, 1.5) == RenderSize(1000, 744, False, (664, 496))
+    assert hires_size(512, 512, MINI, 2.0) == RenderSize(128, 128, True, (128, 128))
+    assert hires_size(128, 64, MINI, 2.0) == RenderSize(128, 64, False, (128, 64))
+    assert render_size(64, 64, {}).begun == (64, 64)
+    assert hires_size(1024, 768, {}, 2.0).begun == (512, 384)
