@@ -4,9 +4,44 @@ from __future__ import annotations
 
 import os
 
+from charaforge.errors import UnknownNameError, UsageError
+
+DTYPES = ("float32", "float16", "bfloat16")
 EMBEDDED_BASE = "mini-sd"
 
 
 def default_model() -> str:
     """Return the base model that is used where a request names none: `DEFAULT_MODEL`, else mini-sd."""
     return os.environ.get("DEFAULT_MODEL", "").strip() or EMBEDDED_BASE
+
+
+def model_memory() -> int | None:
+    """Return the bytes that kept models may take, of `MODEL_MEMORY_GB`; None where memory itself decides.
+
+    Raises:
+        UsageError: it is no positive number.
+    """
+    told = os.environ.get("MODEL_MEMORY_GB", "").strip()
+    if not told:
+        return None
+    try:
+        gigabytes = float(told)
+    except ValueError:
+        gigabytes = 0.0
+    if not 0.0 < gigabytes < 1e6:
+        raise UsageError(f"MODEL_MEMORY_GB is {told!r}", "give a positive number of GiB, or leave it empty")
+    return int(gigabytes * 2**30)
+
+
+def model_dtype() -> str:
+    """Return the type that models are loaded in, of `MODEL_DTYPE`; "" where the device decides.
+
+    Raises:
+        UnknownNameError: it is none of `DTYPES`.
+    """
+    told = os.environ.get("MODEL_DTYPE", "").strip().lower()
+    short = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "auto": ""}
+    name = short.get(told, told)
+    if name and name not in DTYPES:
+        raise UnknownNameError("MODEL_DTYPE", told, DTYPES)
+    return name

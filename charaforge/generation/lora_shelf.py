@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from charaforge.diffusion.bundle import Bundle
-from charaforge.diffusion.lora_adapters import activate, attach, detach
+from charaforge.diffusion.lora_adapters import Strength, activate, attach, detach
 from charaforge.diffusion.lora_format import LoraFile, read_lora
+from charaforge.diffusion.lora_updates import size_in_bytes
 from charaforge.errors import ModelFileError
 from charaforge.requests.generation import LoraUse
 from charaforge.warehouse.cards import weights_file
 from charaforge.warehouse.registry import Registry
 
 KEPT = 8
+Stamp = tuple[Path, int, int]
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,9 @@ class LoraShelf:
     def __init__(self, bundle: Bundle, registry: Registry) -> None:
         self._bundle = bundle
         self._registry = registry
+        self._files: dict[str, tuple[Stamp, LoraFile]] = {}  # by name, as last read
         self._attached: list[str] = []  # names of adapters, the one used last at the end
+        self._pinned: set[str] = set()  # names of LoRAs
 
     def use(self, uses: Sequence[LoraUse]) -> list[ActiveLora]:
         """Let exactly these LoRAs act; a weight of 0 is as good as not naming it.
@@ -46,20 +51,60 @@ class LoraShelf:
             ModelFileError: it cannot be read, or was made for another base.
         """
         named = [ActiveLora(use, self._read(use.name)) for use in uses]
-        active = [lora for lora in named if lora.use.weight != 0.0]
-        weights: defaultdict[str, float] = defaultdict(float)  # two names may stand for the same content
-        for lora in active:
-            self._attach(lora.file)
-            weights[_adapter(lora.file)] += lora.use.weight
-        idle = [name for name in self._attached if name not in weights]
-        for old in idle[: max(0, len(self._attached) - KEPT)]:
-            detach(self._bundle, old)
-            self._attached.remove(old)
-        activate(self._bundle, weights)
+        active = [lora for lora in named if _acts(lora.use)]
+        strengths: dict[str, Strength] = {}
+        seen: Counter[str] = Counter()
+        for lora in active:  # two names may stand for the same content, and then it acts twice
+            adapter = _adapter(lora.file, seen[lora.file.sha256])
+            seen[lora.file.sha256] += 1
+            self._attach(lora.file, adapter)
+            strengths[adapter] = _strength(lora.use)
+        self._tidy(strengths)
+        activate(self._bundle, strengths)
         return active
 
-    def _attach(self, lora: LoraFile) -> None:
-        adapter = _adapter(lora)
+    def pin(self, names: Collection[str]) -> None:
+        """Attach these LoRAs and keep them, until this is called without them; none is let act.
+
+        Raises:
+            UnknownNameError: there is none of that name.
+            ModelFileError: it cannot be read, or was made for another base.
+        """
+        let_go = self._pinned - set(names)
+        self._pinned = set(names)
+        for name in names:
+            file = self._read(name)
+            self._attach(file, _adapter(file))
+        for name in let_go & self._files.keys():
+            self._release(name)
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that the LoRAs take."""
+        return sum(size_in_bytes(u) for _, file in self._files.values() for u in file.layers.values())
+
+    def _release(self, name: str) -> None:
+        """Free the memory of a LoRA."""
+        _, file = self._files.pop(name)
+        adapter = _adapter(file)
+        if adapter in self._attached:
+            detach(self._bundle, adapter)
+            self._attached.remove(adapter)
+
+    def _tidy(self, needed: Collection[str]) -> None:
+        """Let those go that were used longest ago, but for what is needed now or pinned."""
+        kept = {_adapter(file) for name, (_, file) in self._files.items() if name in self._pinned}
+        idle = [name for name in self._attached if name not in needed and name not in kept]
+        for old in idle[: max(0, len(self._attached) - len(kept) - KEPT)]:
+            detach(self._bundle, old)
+            self._attached.remove(old)
+        self._files = {
+            name: (stamp, file)
+            for name, (stamp, file) in self._files.items()
+            if name in self._pinned or _adapter(file) in self._attached
+        }
+
+    def _attach(self, lora: LoraFile, adapter: str) -> None:
         if adapter in self._attached:
             self._attached.remove(adapter)
         else:
@@ -67,6 +112,7 @@ class LoraShelf:
         self._attached.append(adapter)
 
     def _read(self, name: str) -> LoraFile:
+        """Return the content of a LoRA's file; it is only read where it is not the one that is held."""
         entry = self._registry.get(name, "lora")
         file = weights_file(entry.path)
         if file is None:
@@ -74,9 +120,23 @@ class LoraShelf:
                 f"the LoRA {name!r} has no weights yet",
                 f"train it, or put {name}.safetensors into {entry.path}",
             )
-        return read_lora(file)
+        told = file.stat()
+        stamp = file.resolve(), told.st_size, told.st_mtime_ns
+        held = self._files.get(name)
+        if held is None or held[0] != stamp:
+            held = self._files[name] = stamp, read_lora(file)
+        return held[1]
 
 
-def _adapter(lora: LoraFile) -> str:
+def _acts(use: LoraUse) -> bool:
+    return use.weight != 0.0 or use.te_weight not in (None, 0.0)
+
+
+def _strength(use: LoraUse) -> Strength:
+    text = use.weight if use.te_weight is None else use.te_weight
+    return Strength(use.weight, text, use.blocks)
+
+
+def _adapter(lora: LoraFile, place: int = 0) -> str:
     """Return the name that a LoRA is attached by: the same for the same content."""
-    return f"lora_{lora.sha256[:16]}"
+    return f"lora_{lora.sha256[:16]}" + (f"_{place}" if place else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,13 @@ def safetensors_metadata(file: Path) -> dict[str, Any]:
     Raises:
         ModelFileError: the file is cut off or is no safetensors file.
     """
+    told = file.stat()
+    return dict(_metadata(file, told.st_size, told.st_mtime_ns))
+
+
+@lru_cache(maxsize=4096)
+def _metadata(file: Path, size: int, changed_ns: int) -> dict[str, Any]:
+    """Read a header; `size` and `changed_ns` only tell versions of the file apart."""
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         header = stream.read(length) if length <= _HEADER_LIMIT else b""

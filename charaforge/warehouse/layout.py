@@ -61,6 +61,7 @@ class Warehouse:
         return MappingProxyType(
             {
                 "base": (self.sd, self.sdxl),
+                "vae": (self.models / "vae",),
                 "lora": (self.lora,),
                 "controlnet": (self.models / "controlnet",),
                 "ipadapter": (self.models / "ipadapter",),

@@ -63,6 +63,11 @@ class Registry:
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
 
+    @property
+    def warehouse(self) -> Warehouse:
+        """The warehouse that it looks in."""
+        return self._warehouse
+
     def list(self, kind: str | None = None) -> builtins.list[ModelEntry]:
         """Return all models, or those of one kind, embedded ones first, each group by name.
 

@@ -14,7 +14,15 @@ PINNED = [line for group in GROUPS.values() for line in group if not line.starts
 
 # all that the project will ever have; .env.example offers those that have an effect today
 SETTINGS = (
-    *("AI_CACHE_ROOT", "CUDA_VISIBLE_DEVICES", "DEFAULT_MODEL", "REDIS_URL", "BATCH_MAX_ITEMS"),
+    *(
+        "AI_CACHE_ROOT",
+        "CUDA_VISIBLE_DEVICES",
+        "DEFAULT_MODEL",
+        "MODEL_DTYPE",
+        "MODEL_MEMORY_GB",
+        "REDIS_URL",
+        "BATCH_MAX_ITEMS",
+    ),
     *("API_CORS_ORIGINS", "API_TOKEN", "API_ALLOWED_HOSTS", "API_INPUT_ROOTS", "API_SDAPI", "API_SAFETY"),
     "CHARAFORGE_API_URL",
 )
