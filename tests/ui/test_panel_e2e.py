@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from charaforge.perception.openpose_map import render_pose
 from charaforge.warehouse.layout import Warehouse
+from charaforge.warehouse.registry import Registry
 from tests.backend.test_launch import service
 
 CHROMIUM = shutil.which("chromium")
@@ -18,6 +23,13 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium"),
 ]
 WAIT_MS = 120_000
+# nose, neck, right arm, left arm, right leg, left leg, eyes, ears: x, y in pixels of 256, certainty
+_JOINTS = (
+    *((128, 60), (128, 95), (105, 97), (85, 70), (80, 40), (151, 97), (171, 70), (176, 40)),
+    *((115, 160), (112, 195), (110, 230), (141, 160), (144, 195), (146, 230)),
+    *((120, 54), (136, 54), (110, 58), (146, 58)),
+)
+STANDING = np.array([[(x, y, 1.0) for x, y in _JOINTS]], np.float32)
 
 
 @pytest.fixture
@@ -56,3 +68,22 @@ def test_a_picture(page: Any, warehouse: Warehouse, tmp_path: Path) -> None:
     page.locator("#history img").first.wait_for()
     page.screenshot(path=tmp_path / "panel.png", full_page=True)
     assert page.foreign == []
+
+
+def test_a_picture_in_a_given_pose(page: Any, warehouse: Warehouse, tmp_path: Path) -> None:
+    if not Registry(warehouse).list("controlnet"):
+        pytest.skip("no ControlNet comes with the package yet")
+    pose = tmp_path / "pose.png"
+    Image.fromarray(render_pose(STANDING, 256, 256)).save(pose)
+    page.locator("#pose input[type=file]").set_input_files(pose)
+    page.locator("#pose img").wait_for()
+    saved = Path(make(page, "1girl, blue hair, hoodie, smile"))
+    told = json.loads(saved.with_suffix(".json").read_text(encoding="utf-8"))
+    assert told["request"]["controls"][0]["type"] == "pose"
+    page.screenshot(path=tmp_path / "pose-panel.png", full_page=True)
+
+
+def test_a_refusal_is_shown_on_the_page(page: Any) -> None:
+    page.locator("#prompt textarea").fill("x" * 8193)
+    page.locator("#make").click()
+    page.get_by_text("at most 8192 characters").first.wait_for()
