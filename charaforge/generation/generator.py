@@ -110,6 +110,10 @@ class Generator:
         for run in runs(pairs, lambda pair: pair[1]):
             yield from self._run(run, progress, way or Way())
 
+    def follow_pins(self) -> None:
+        """Load the LoRAs that are pinned in the warehouse, and free those that no longer are."""
+        self._models.follow_pins()
+
     def _run(self, run: Sequence[Pair], progress: _Progress, way: Way) -> Iterator[GeneratedImage]:
         """Render requests that fit together."""
         setting = self._prepare(run[0][1])
@@ -168,7 +172,7 @@ class Generator:
 
     def _prepare(self, request: GenerationRequest) -> Setting:
         """Load what a run needs."""
-        base = self._models.base(request.model)
+        base = self._models.base(request.model, request.vae)
         loras = base.loras.use(request.loras)
         size = _size(request, base)
         between = None

@@ -19,7 +19,7 @@ from PIL import Image
 
 from charaforge import __version__
 from charaforge.generation.lora_shelf import ActiveLora
-from charaforge.generation.models import LoadedBase, LoadedUpscaler
+from charaforge.generation.models import LoadedBase, LoadedUpscaler, LoadedVae
 from charaforge.generation.sizes import RenderSize
 from charaforge.generation.tools import LoadedTool
 from charaforge.requests.generation import GenerationRequest
@@ -106,6 +106,7 @@ def describe_image(made: Made, setting: Setting) -> GeneratedImage:
         "request": made.asked.plain(),
         "rendered": {"prompt": made.rendered.prompt, "negative": made.rendered.negative},
         "model": {"name": bundle.name, "sha256": bundle.sha256},
+        "vae": _named(setting.base.vae),
         "loras": [{**lora.use.model_dump(), "sha256": lora.file.sha256} for lora in setting.loras],
         "native": {"width": setting.size.width, "height": setting.size.height},
         "upscaler": _named(setting.upscaler),
@@ -139,5 +140,5 @@ def versions() -> dict[str, str]:
     return {"charaforge": __version__, **{name: version(name) for name in PACKAGES}}
 
 
-def _named(upscaler: LoadedUpscaler | None) -> dict[str, str] | None:
-    return None if upscaler is None else {"name": upscaler.name, "sha256": upscaler.sha256}
+def _named(net: LoadedUpscaler | LoadedVae | None) -> dict[str, str] | None:
+    return None if net is None else {"name": net.name, "sha256": net.sha256}

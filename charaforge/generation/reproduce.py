@@ -28,6 +28,10 @@ from charaforge.generation.outputs import png_bytes
 from charaforge.generation.provenance import GeneratedImage, machine, versions
 from charaforge.requests.generation import GenerationRequest
 
+_RECIPE_KEYS = (
+    *("model", "vae", "loras", "upscaler", "hires_upscaler", "nets"),
+    *("rendered", "native", "format"),
+)
 _RUN_KEYS = ("threads", "cpu_capability", "device", "dtype")
 
 
@@ -151,7 +155,7 @@ def _reasons(record: Record, made: GeneratedImage) -> Iterator[str]:
     for key in _RUN_KEYS:
         if key in record.run and record.run[key] != now_run.get(key):
             yield f"{key} was {record.run[key]}, is {now_run.get(key)}"
-    for key in ("model", "loras", "upscaler", "hires_upscaler", "nets", "rendered", "native", "format"):
+    for key in _RECIPE_KEYS:
         if key in record.recipe and record.recipe[key] != made.recipe.get(key):
             yield f"{key} was {json.dumps(record.recipe[key])}, is {json.dumps(made.recipe.get(key))}"
 
