@@ -39,21 +39,29 @@ def measure(model: Path, work: Path, vae: Path | None = None, pictures: int = PI
     estimator = PoseEstimator(model)
     scenes = [bank.scene(i) for i in range(pictures)]
     truth = np.stack([keypoints(s) for s in scenes])
-    heights = np.array([pose_skeleton(s).scale * FIGURE_HEIGHT for s in scenes])
+    scales = np.array([pose_skeleton(s).scale for s in scenes])
     shown = bank.pictures(range(pictures))
-    figures = _compared(estimator, shown, truth, heights)
+    figures = compared(estimator, shown, truth, scales)
     if vae is not None:
-        decoded = _compared(estimator, reconstruct(vae, shown), truth, heights)
+        decoded = compared(estimator, reconstruct(vae, shown), truth, scales)
         figures |= {f"{name}_vae": value for name, value in decoded.items()}
     return figures
 
 
-def _compared(
-    estimator: PoseEstimator, pictures: np.ndarray, truth: np.ndarray, heights: np.ndarray
+def compared(
+    estimator: PoseEstimator, pictures: np.ndarray, truth: np.ndarray, scales: np.ndarray
 ) -> dict[str, float]:
+    """The figures of ``measure`` for these pictures.
+
+    Args:
+        estimator: finds the joints.
+        pictures: uint8 (N, 128, 128, 3).
+        truth: (N, 18, 3), as ``keypoints`` gives them.
+        scales: (N,), of the figures' skeletons.
+    """
     found = estimator.estimate([Image.fromarray(p) for p in pictures])
     distance = np.linalg.norm(found[..., :2] - truth[..., :2], axis=2)
-    hit = distance <= _TOLERANCE * heights[:, None]
+    hit = distance <= _TOLERANCE * FIGURE_HEIGHT * scales[:, None]
     seen = truth[..., 2] > 0
     limbs = np.zeros_like(seen)
     limbs[:, _LIMBS] = seen[:, _LIMBS]
