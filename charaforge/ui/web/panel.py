@@ -26,6 +26,7 @@ CSS = """
 #head h1 { margin: 0; font-size: 1.5rem }
 #head p { margin: 0; opacity: .75 }
 #picture { min-height: 420px }
+#history .grid-container { grid-template-columns: repeat(6, 1fr) !important }
 """
 
 
@@ -71,7 +72,7 @@ def _inputs() -> dict[str, gr.components.Component]:
             label="A skeleton map, or a picture whose pose is taken over",
             type="filepath",
             sources=["upload", "clipboard"],
-            height=180,
+            height=220,
             elem_id="pose",
         )
         form["strength"] = gr.Slider(0, 2, 1, step=0.05, label="Strength of the pose")
