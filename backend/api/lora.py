@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request
 
+from backend.api.jobs import Queue
 from backend.api.models import Models
 from backend.core.problems import ProblemError, plain_problem, problem_of, responses
 from backend.schemas.service import LoraBody
@@ -15,7 +16,7 @@ from charaforge.warehouse.pins import pin, pinned, unpin
 from charaforge.warehouse.registry import ModelEntry, Registry
 
 router = APIRouter(prefix="/lora", tags=["models"])
-_LOAD = responses(400, 401, 403, 404, 409, 413, 415, 422)
+_LOAD = responses(400, 401, 403, 404, 409, 413, 415, 422, 503, 504)
 
 
 @router.get("/list", summary="Which LoRAs are there", responses=responses(401, 403))
@@ -36,7 +37,7 @@ def lora_list(request: Request, registered: Models) -> list[Lora]:
 
 
 @router.post("/load", summary="Keep a LoRA loaded", responses=_LOAD)
-def load(body: LoraBody, request: Request, registered: Models) -> LoraReply:
+def load(body: LoraBody, request: Request, registered: Models, queue: Queue) -> LoraReply:
     """Pin a LoRA: every worker loads it and keeps it warm; no request is changed by that."""
     warehouse: Warehouse = request.app.state.warehouse
     lora = _found(registered, body.lora_id, "lora")
@@ -45,14 +46,20 @@ def load(body: LoraBody, request: Request, registered: Models) -> LoraReply:
         told = f"{lora.name} was made for {lora.family}, {base.name} is {base.family}; name a fitting model"
         raise ProblemError(plain_problem(409, told, "other-base"))
     pin(warehouse, lora.name, base.name)
+    try:
+        queue.follow_pins()
+    except ProblemError:
+        unpin(warehouse, lora.name)
+        raise
     return LoraReply(lora_id=lora.name, loaded=True)
 
 
 @router.post("/unload", summary="Free a LoRA", responses=_LOAD)
-def unload(body: LoraBody, request: Request, registered: Models) -> LoraReply:
+def unload(body: LoraBody, request: Request, registered: Models, queue: Queue) -> LoraReply:
     """Undo `load`; what is not pinned stays so."""
     lora = _found(registered, body.lora_id, "lora")
-    unpin(request.app.state.warehouse, lora.name)
+    if unpin(request.app.state.warehouse, lora.name):
+        queue.follow_pins()
     return LoraReply(lora_id=lora.name, loaded=False)
 
 

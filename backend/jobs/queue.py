@@ -9,12 +9,13 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import TimeoutError as CeleryTimeout
+from celery.result import AsyncResult
 
 from backend.core.problems import ProblemError, plain_problem
 from backend.jobs.broker import EMBEDDED, WORKER_COMMAND
 from backend.jobs.embedded import EmbeddedWorker
 from backend.jobs.ledger import Job, Ledger
-from backend.jobs.tasks import RENDER, cancel_mark
+from backend.jobs.tasks import FOLLOW_PINS, RENDER, cancel_mark
 from charaforge.requests.answers import Problem
 from charaforge.warehouse.layout import Warehouse
 
@@ -84,13 +85,8 @@ class JobQueue:
             ProblemError: the job was refused (as the job says) or cancelled (409), or it takes longer than
                 WAIT_S (504).
         """
-        try:
-            if not job.finished():
-                # a solo worker sets a process-wide flag that makes waiting look like waiting inside a task
-                job.result.get(WAIT_S, propagate=False, interval=POLL_S, disable_sync_subtasks=False)
-        except CeleryTimeout as error:
-            told = f"the job is not done after {WAIT_S:.0f} s; see /api/v1/jobs/{job.id}"
-            raise ProblemError(plain_problem(504, told, "timeout")) from error
+        if not job.finished():
+            _wait(job.result)
         answer = job.answer if job.finished() and job.answer is not None else {}
         if "problem" in answer:
             raise ProblemError(Problem.model_validate(answer["problem"]))
@@ -105,6 +101,16 @@ class JobQueue:
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
 
+    def follow_pins(self) -> None:
+        """Let a worker load and free LoRAs as they are pinned now; others do so with their next job.
+
+        Raises:
+            ProblemError: no worker is there (503), or a LoRA cannot be loaded (as the job says).
+        """
+        self.need_worker()
+        job = Job(self._app.send_task(FOLLOW_PINS), "")
+        self.wait(job)
+
     def need_worker(self) -> None:
         """Raise 503 unless a worker is there, or has answered just now."""
         if self._embedded is not None:
@@ -118,3 +124,12 @@ class JobQueue:
             told = f"no worker takes jobs from the broker; start one: {WORKER_COMMAND}"
             raise ProblemError(plain_problem(503, told, "no-worker"))
         self._seen_s = now
+
+
+def _wait(result: AsyncResult) -> None:
+    try:
+        # a solo worker sets a process-wide flag that makes waiting look like waiting inside a task
+        result.get(WAIT_S, propagate=False, interval=POLL_S, disable_sync_subtasks=False)
+    except CeleryTimeout as error:
+        told = f"the job is not done after {WAIT_S:.0f} s; see /api/v1/jobs/{result.id}"
+        raise ProblemError(plain_problem(504, told, "timeout")) from error

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from charaforge.generation.generator import Generator
 
 RENDER = "charaforge.render"
+FOLLOW_PINS = "charaforge.follow-pins"
 PROGRESS = "PROGRESS"  # state of a task that tells how far it is
 PROGRESS_EVERY_S = 0.2
 
@@ -53,7 +54,9 @@ def render(task: Task, request: dict[str, Any]) -> dict[str, Any]:
     try:
         on_step = _watch(task, mark)
         on_step(0, 1)
-        (image,) = _generator(warehouse).generate(GenerationRequest.model_validate(request), on_step)
+        generator = _generator(warehouse)
+        generator.follow_pins()
+        (image,) = generator.generate(GenerationRequest.model_validate(request), on_step)
         elapsed_ms = round((time.monotonic() - start) * 1000)
         saved = save(image, new_folder(warehouse), {"elapsed_ms": elapsed_ms, "job_id": task.request.id})
     except Cancelled:
@@ -69,7 +72,21 @@ def render(task: Task, request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def follow_pins() -> dict[str, Any]:
+    """Load the LoRAs that are pinned, and free those that no longer are.
+
+    Returns:
+        Nothing, or `{"problem": …}` where one cannot be loaded.
+    """
+    try:
+        _generator(bootstrap()).follow_pins()
+    except CharaForgeError as error:
+        return {"problem": problem_of(error).model_dump()}
+    return {}
+
+
 shared_task(bind=True, name=RENDER)(render)
+shared_task(name=FOLLOW_PINS)(follow_pins)
 
 
 def _watch(task: Task, mark: Path) -> Callable[[int, int], None]:

@@ -40,6 +40,9 @@ CHECKS = (
 class Painter:
     """Paints a colour that the request decides."""
 
+    def follow_pins(self) -> None:
+        return None
+
     def generate(self, request: GenerationRequest, on_step: Any) -> list[GeneratedImage]:
         on_step(1, 1)
         colour = (request.steps, request.width % 256, request.height % 256)

@@ -8,20 +8,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
-from safetensors.numpy import save_file
 
 from backend.jobs import ledger
+from charaforge.diffusion.bundle import load_bundle
 from charaforge.warehouse.layout import Warehouse
+from tests.fixtures.tiny_loras import random_lora
 
 API = "/api/v1"
 BODY: dict[str, Any] = {"prompt": "blue hair girl", "width": 64, "height": 64, "steps": 2, "seed": 1234}
 
 
-class SlowGenerator:
+class Idle:
+    """Has no models."""
+
+    def follow_pins(self) -> None:
+        return None
+
+
+class SlowGenerator(Idle):
     """Takes a second for 100 steps and then gives up, so that a job is at work for a while."""
 
     def generate(self, request: Any, on_step: Any) -> list[Any]:
@@ -33,7 +40,7 @@ class SlowGenerator:
         raise GenerationError("no picture")
 
 
-class Recorder:
+class Recorder(Idle):
     """Keeps the requests that it was given, and renders none."""
 
     def __init__(self) -> None:
@@ -66,8 +73,8 @@ def finished(client: TestClient, job: str) -> dict[str, Any]:
 
 
 def test_lora_load_pins_and_unload_frees(client: TestClient, warehouse: Warehouse) -> None:
-    warehouse.lora_folder("charA").mkdir()
-    save_file({"a": np.zeros(1)}, warehouse.lora_folder("charA") / "charA.safetensors")
+    bundle = load_bundle(warehouse.sd / "tiny-sd", "tiny-sd")
+    random_lora(warehouse.lora_folder("charA") / "charA.safetensors", bundle, seed=1)
     assert client.get(f"{API}/lora/list").json()[0] | {"family": ""} == {
         **{"name": "charA", "kind": "lora", "family": "", "embedded": False},
         **{"file": "charA", "loaded": False},
