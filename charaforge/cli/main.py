@@ -25,7 +25,7 @@ VERBS: Mapping[str, str] = {
     "reproduce": "render a picture again from its own recipe and compare, byte for byte",
     "train": "train a LoRA on pictures of one character",
     "eval": "measure how much generated pictures look like the character",
-    "models": "list the models that are there",
+    "models": "list models, fetch or add one, verify their files, remove one",
     "ui": "open the panel for browsers, in front of a running REST service",
     "mini": "draw pictures of the embedded mini world; train the models embedded with it",
 }

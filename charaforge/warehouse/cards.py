@@ -26,8 +26,12 @@ def is_model(path: Path) -> bool:
 
 def model_id(path: Path) -> str:
     """Return the id of a model: its file name without suffix, other signs than A-Z a-z 0-9 . _ - as "-"."""
-    stem = path.name if path.is_dir() else path.stem
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-")
+    return slug(path.name if path.is_dir() else path.stem)
+
+
+def slug(name: str) -> str:
+    """Return the id that a name becomes."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")
 
 
 def weights_file(path: Path) -> Path | None:
@@ -70,14 +74,23 @@ def safetensors_metadata(file: Path) -> dict[str, Any]:
     return dict(_metadata(file, told.st_size, told.st_mtime_ns))
 
 
+def safetensors_keys(file: Path) -> list[str]:
+    """Return the names of the tensors in a safetensors file, without reading them; errors as above."""
+    return [key for key in _header(file) if key != "__metadata__"]
+
+
 @lru_cache(maxsize=4096)
 def _metadata(file: Path, size: int, changed_ns: int) -> dict[str, Any]:
-    """Read a header; `size` and `changed_ns` only tell versions of the file apart."""
+    """Read the metadata; `size` and `changed_ns` only tell versions of the file apart."""
+    return dict(_header(file).get("__metadata__", {}))
+
+
+def _header(file: Path) -> dict[str, Any]:
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         header = stream.read(length) if length <= _HEADER_LIMIT else b""
     try:
-        return dict(json.loads(header).get("__metadata__", {}))
+        return dict(json.loads(header).items())
     except (ValueError, AttributeError) as error:
         raise ModelFileError(f"{file} is not a safetensors file, or is cut off", "fetch it again") from error
 

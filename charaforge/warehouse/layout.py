@@ -70,6 +70,7 @@ class Warehouse:
                 "identity": (self.models / "identity",),
                 "annotator": (self.models / "annotators",),
                 "safety": (self.models / "safety",),
+                "embedding": (self.embeddings,),
             }
         )
 
@@ -122,7 +123,7 @@ class Warehouse:
     def folders(self) -> tuple[Path, ...]:
         """Every folder that `bootstrap` makes."""
         kinds = [folder for group in self.kind_folders.values() for folder in group]
-        data = [self.embeddings, self.wildcards, self.raw, self.processed]
+        data = [self.wildcards, self.raw, self.processed]
         data += [self.metadata, self.uploads, self.batches]
         return (*self.cache_variables.values(), *kinds, *data)
 

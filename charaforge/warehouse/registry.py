@@ -26,6 +26,7 @@ Kind = Literal[
     "upscaler",
     "annotator",
     "safety",
+    "embedding",
     "judge",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
