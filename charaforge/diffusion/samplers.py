@@ -28,7 +28,6 @@ from diffusers.schedulers.scheduling_dpmsolver_singlestep import DPMSolverSingle
 from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from diffusers.schedulers.scheduling_heun_discrete import HeunDiscreteScheduler
-from diffusers.schedulers.scheduling_k_dpm_2_ancestral_discrete import KDPM2AncestralDiscreteScheduler
 from diffusers.schedulers.scheduling_k_dpm_2_discrete import KDPM2DiscreteScheduler
 from diffusers.schedulers.scheduling_lcm import LCMScheduler
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
@@ -47,7 +46,6 @@ _NOT_RESCALING = (
     DEISMultistepScheduler,
     DPMSolverSinglestepScheduler,
     HeunDiscreteScheduler,
-    KDPM2AncestralDiscreteScheduler,
     KDPM2DiscreteScheduler,
 )
 _CLASSES: Mapping[str, Any] = MappingProxyType({k.__name__: k for k in (*_RESCALING, *_NOT_RESCALING)})

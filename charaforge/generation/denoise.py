@@ -97,7 +97,7 @@ def denoise(
     begun = 0 if start is None else (steps - steps_run(steps, start.share)) * scheduler.order
     timesteps = scheduler.timesteps[begun:]
     start_at(scheduler, begun)
-    latents = noise * scheduler.init_noise_sigma
+    latents: Tensor = noise * scheduler.init_noise_sigma
     if start is not None:
         latents = scheduler.add_noise(start.latents, noise, timesteps[:1])
     random = {"generator": list(draws)} if "generator" in inspect.signature(scheduler.step).parameters else {}
@@ -124,7 +124,8 @@ def _predict(
     if not guide.guided:
         return output
     without, within = output.chunk(2)
-    return without + guide.scale * (within - without)
+    mixed: Tensor = without + guide.scale * (within - without)
+    return mixed
 
 
 def _keep(start: Start, latents: Tensor, noise: Tensor, scheduler: Any, following: Tensor) -> Tensor:

@@ -147,15 +147,16 @@ class Generator:
                 pending[:0] = [MicroBatch((job,), 1) for job in part.items]
                 continue
             apply_rung(setting.base.bundle, ladder.rung)
-            try:
-                images = list(paint(setting, part, ladder.rung, report))
-            except RuntimeError as error:
-                if not ran_out(error):
-                    raise
-                ladder.climb(error)
-                pending.insert(0, part)
-                continue
-            for image, job in zip(images, part.items, strict=True):
+            images = paint(setting, part, ladder.rung, report)
+            for place, job in enumerate(part.items):
+                try:
+                    image = next(images)
+                except RuntimeError as error:
+                    if not ran_out(error):
+                        raise
+                    ladder.climb(error)
+                    pending.insert(0, MicroBatch(part.items[place:], part.size))
+                    break
                 yield image, job, part.size, ladder.rung
 
     def _check(self, image: Image.Image) -> None:

@@ -76,7 +76,6 @@ SOLVERS = (
     Solver("euler_a", "Euler a", "EulerAncestralDiscreteScheduler", schedules=_BY_TIME),
     Solver("heun", "Heun", "HeunDiscreteScheduler"),
     Solver("dpm2", "DPM2", "KDPM2DiscreteScheduler", aliases=("kdpm2",)),
-    Solver("dpm2_a", "DPM2 a", "KDPM2AncestralDiscreteScheduler", aliases=("kdpm2_a",)),
     Solver("dpmpp_2m", "DPM++ 2M", _MULTISTEP, _options(algorithm_type="dpmsolver++")),
     Solver("dpmpp_2m_sde", "DPM++ 2M SDE", _MULTISTEP, _options(algorithm_type="sde-dpmsolver++")),
     Solver(
