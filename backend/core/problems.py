@@ -13,7 +13,14 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from charaforge.errors import CharaForgeError, ModelFileError, UsageError, WarehouseError, suggestion
+from charaforge.errors import (
+    BlockedError,
+    CharaForgeError,
+    ModelFileError,
+    UsageError,
+    WarehouseError,
+    suggestion,
+)
 from charaforge.logs import get_logger
 from charaforge.requests.answers import Problem
 
@@ -22,6 +29,7 @@ logger = get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
 _STATUS: tuple[tuple[type[CharaForgeError], int], ...] = (
     (UsageError, 422),
+    (BlockedError, 422),
     (ModelFileError, 409),
     (WarehouseError, 503),
 )

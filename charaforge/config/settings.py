@@ -33,6 +33,13 @@ def model_memory() -> int | None:
     return int(gigabytes * 2**30)
 
 
+def safety_filter() -> bool | str:
+    """Return what `API_SAFETY` says: False for "off" or nothing, True for "on", else a checker's name."""
+    told = os.environ.get("API_SAFETY", "").strip()
+    known = {"": False, "off": False, "0": False, "on": True, "1": True}
+    return known.get(told.lower(), told)
+
+
 def model_dtype() -> str:
     """Return the type that models are loaded in, of `MODEL_DTYPE`; "" where the device decides.
 

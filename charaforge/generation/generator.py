@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from PIL import Image
 
+from charaforge.config.settings import safety_filter
 from charaforge.errors import BlockedError
 from charaforge.generation.denoise import OnStep
 from charaforge.generation.input_files import InputFiles
@@ -61,7 +62,7 @@ class Generator:
         registry: finds them by name; by default that of the warehouse.
         device: where to render; by default a CUDA device where there is one, else the CPU.
         safety: whether a safety checker looks at every picture before it is given out: True for the one that
-            is in the registry, or its name.
+            is in the registry, or its name; by default as `API_SAFETY` says.
     """
 
     def __init__(
@@ -69,9 +70,9 @@ class Generator:
         warehouse: Warehouse,
         registry: Registry | None = None,
         device: torch.device | str | None = None,
-        safety: bool | str = False,
+        safety: bool | str | None = None,
     ) -> None:
-        self._safety = safety
+        self._safety = safety_filter() if safety is None else safety
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._warehouse = warehouse
         self._device = torch.device(chosen)

@@ -28,7 +28,11 @@ def blocked(generator: Generator) -> Image.Image:
 
 
 def test_a_blocked_concept_is_never_written(
-    tiny: Warehouse, generator: Generator, blocked: Image.Image, folder: Path
+    tiny: Warehouse,
+    generator: Generator,
+    blocked: Image.Image,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tiny_safety(tiny.models / "safety" / "tiny-safety", blocked, "girls of seed 7")
     guarded = Generator(tiny, TinyRegistry(tiny), device="cpu", safety=True)
@@ -37,6 +41,9 @@ def test_a_blocked_concept_is_never_written(
         _ = [save(image, folder) for image in given_out]
     assert [path.name for path in sorted(folder.glob("*"))] == ["0001.json", "0001.png"]  # seed 6 only
     assert generator.generate(request())[0].image.tobytes() == blocked.tobytes()  # off: as ever
+    monkeypatch.setenv("API_SAFETY", "on")
+    with pytest.raises(BlockedError):
+        Generator(tiny, TinyRegistry(tiny), device="cpu").generate(request())
     by_name = Generator(tiny, TinyRegistry(tiny), device="cpu", safety="tiny-safety")
     with pytest.raises(BlockedError):
         by_name.generate(request())
