@@ -9,7 +9,8 @@ from pydantic import Field, field_validator, model_validator
 
 from charaforge.config.model import StrictModel
 from charaforge.config.settings import default_model
-from charaforge.errors import UnknownNameError
+from charaforge.errors import PromptError, UnknownNameError
+from charaforge.requests.grammar import check_prompt
 from charaforge.requests.inputs import (
     MAX_CONTROLS,
     MAX_REFERENCES,
@@ -31,6 +32,8 @@ MAX_PROMPT = 8192
 Prompt = Annotated[str, Field(max_length=MAX_PROMPT)]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
 LoraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}(@\d{1,9})?$")]
+LoraBlock = Annotated[str, Field(pattern=r"^(BASE|MID|IN(0\d|1[01])|OUT(0\d|1[01]))$")]
+LoraFactor = Annotated[float, Field(ge=-4.0, le=4.0)]
 
 
 class LoraUse(StrictModel):
@@ -38,6 +41,13 @@ class LoraUse(StrictModel):
 
     name: LoraName = Field(description="registry name; a checkpoint is <id>@<step>")
     weight: float = Field(1.0, ge=-4.0, le=4.0, description="1 = as trained, 0 = not at all")
+    te_weight: float | None = Field(
+        None, ge=-4.0, le=4.0, description="the same in the text encoders; absent: as weight"
+    )
+    blocks: dict[LoraBlock, LoraFactor] = Field(
+        default_factory=dict,
+        description="factors on the weight, by block: BASE (text encoders), IN00 … IN11, MID, OUT00 … OUT11",
+    )
 
     @staticmethod
     def values(text: str) -> dict[str, str]:
@@ -57,6 +67,9 @@ class PictureRequest(StrictModel):
     steps: int = Field(20, ge=1, le=150, description="denoising steps")
     seed: int = Field(-1, ge=-1, le=MAX_SEED, description="of the first picture; -1 = random, recorded")
     scheduler: str = Field(DEFAULT_SAMPLER, description="sampler, by our name, A1111's or diffusers'")
+    wildcard_seed: int | None = Field(
+        None, ge=0, le=MAX_SEED, description="decides what wildcards stand for; absent: as the seed decides"
+    )
     guidance: float = Field(5.0, gt=0.0, le=30.0, description="scale of classifier-free guidance; 1 = off")
     clip_skip: int = Field(
         1, ge=1, le=12, description="text encoder layers counted from the end, as A1111 counts: 1 = the last"
@@ -76,9 +89,13 @@ class PictureRequest(StrictModel):
 
     @field_validator("prompt", "negative")
     @classmethod
-    def _no_nul(cls, text: str) -> str:
+    def _readable(cls, text: str) -> str:
         if "\0" in text:
             raise ValueError("a prompt cannot hold the character NUL")
+        try:
+            check_prompt(text)
+        except PromptError as error:
+            raise ValueError(f"{error.message}; {error.hint}") from None
         return text
 
 
@@ -91,7 +108,10 @@ class GenerationRequest(PictureRequest):
         (), max_length=MAX_REFERENCES, description="IP-Adapter references, all at once"
     )
     count: int = Field(
-        1, ge=1, le=MAX_COUNT, description="pictures; the seed grows by 1 from one to the next"
+        1,
+        ge=1,
+        le=MAX_COUNT,
+        description="pictures; the seed, or with a variation its seed, grows by 1 from one to the next",
     )
 
     @field_validator("loras")
@@ -109,11 +129,21 @@ class GenerationRequest(PictureRequest):
             raise ValueError(f"seed + count - 1 goes beyond {MAX_SEED}")
         return self
 
+    @model_validator(mode="after")
+    def _hires_without_init(self) -> Self:
+        if self.hires is not None and self.init is not None:
+            raise ValueError("hires makes a first picture of words alone; with init, ask for the larger size")
+        return self
+
     def seeded(self) -> Self:
-        """Return the request with a drawn seed where it was -1; with the same seed otherwise."""
-        if self.seed >= 0:
-            return self
-        return self.model_copy(update={"seed": secrets.randbelow(MAX_SEED + 2 - self.count)})
+        """Return the request with seeds drawn where they were -1 (also that of a variation)."""
+        drawn: dict[str, Any] = {}
+        if self.seed < 0:
+            drawn["seed"] = secrets.randbelow(MAX_SEED + 2 - self.count)
+        if self.variation is not None and self.variation.seed < 0:
+            second = secrets.randbelow(MAX_SEED + 2 - self.count)
+            drawn["variation"] = self.variation.model_copy(update={"seed": second})
+        return self.model_copy(update=drawn) if drawn else self
 
     def singles(self) -> list[Self]:
         """Return one request per picture: count 1, and the seed of that picture.
@@ -123,8 +153,16 @@ class GenerationRequest(PictureRequest):
         """
         if self.seed < 0:
             raise ValueError("draw the seed first, with seeded()")
-        steps = range(self.count)
-        return [self.model_copy(update={"seed": self.seed + step, "count": 1}) for step in steps]
+        return [self.model_copy(update=self._of_picture(step)) for step in range(self.count)]
+
+    def _of_picture(self, step: int) -> dict[str, Any]:
+        chosen = None if self.wildcard_seed is None else (self.wildcard_seed + step) % (MAX_SEED + 1)
+        told: dict[str, Any] = {"seed": self.seed + step, "wildcard_seed": chosen, "count": 1}
+        varied = self.variation
+        if varied is not None and varied.strength > 0.0 and varied.seed >= 0:
+            second = (varied.seed + step) % (MAX_SEED + 1)
+            told |= {"seed": self.seed, "variation": varied.model_copy(update={"seed": second})}
+        return told
 
     def plain(self) -> dict[str, Any]:
         """Return the request as JSON values, keys in the order of the fields."""
