@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
 from backend.core.problems import responses
 from charaforge.requests.answers import Model, Scheduler
 from charaforge.requests.samplers import SAMPLERS
-from charaforge.warehouse.registry import Registry
+from charaforge.warehouse.registry import Kind, Registry
 
 router = APIRouter(tags=["models"])
-Kind = Literal[
-    "base", "vae", "lora", "controlnet", "ipadapter", "tagger", "pose", "identity", "upscaler", "judge"
-]
 
 
 def registry(request: Request) -> Registry:

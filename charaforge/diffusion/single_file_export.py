@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -22,19 +23,20 @@ from charaforge.diffusion.single_file_kind import FIRST_ENCODER, SECOND_ENCODER,
 from charaforge.warehouse.atomic import replacing
 
 
-def write_single_file(path: Path, bundle: Bundle) -> None:
+def write_single_file(path: Path, bundle: Bundle, card: Mapping[str, Any] = MappingProxyType({})) -> None:
     """Write a bundle as one file, whole or not at all, in the type of its weights.
 
     Args:
         path: where to, ending in `.safetensors`.
-        bundle: what to write; no LoRA may be attached to it.
+        bundle: what to write; LoRAs that are attached to it stay out.
+        card: of the model; what renderers need of it (sizes, upscaler, licence) goes into the header.
     """
     tensors = {key: value.detach().cpu().contiguous() for key, value in original_tensors(bundle)}
     zero_snr = bool(bundle.scheduler_config.get("rescale_betas_zero_snr"))
     if bundle.schedule.prediction == "v_prediction":
         tensors |= {key: torch.empty(0) for key in ("v_pred", "ztsnr")[: 1 + zero_snr]}
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt", **_header(bundle)})
+        save_file(tensors, temporary, metadata={"format": "pt", **_header(bundle), **_told(card)})
 
 
 def original_tensors(bundle: Bundle) -> Iterator[tuple[str, Tensor]]:
@@ -81,6 +83,10 @@ def _header(bundle: Bundle) -> dict[str, str]:
     return told if _is_published(bundle) else {**told, HEADER_KEY: json.dumps(_carried(bundle))}
 
 
+def _told(card: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(card[key]) for key in _CARD_KEYS if key in card}
+
+
 def _is_published(bundle: Bundle) -> bool:
     """Return whether the UNet and the VAE have the published shapes, and the words their vocabulary."""
     shapes = kept_shapes(bundle.family)
@@ -123,4 +129,5 @@ def _shape(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key != "_name_or_path"}
 
 
+_CARD_KEYS = ("native_side", "max_side", "upscaler", "license")
 _ENCODER_KEYS = frozenset(kept_shapes("sd15")["text_encoders"][0]) - {"architectures", "model_type"}

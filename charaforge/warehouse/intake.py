@@ -17,6 +17,8 @@ from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.model_files import chosen_files, family_of_keys, kind_of
 from charaforge.warehouse.registry import Registry
 
+_LONGEST = 4096  # characters of a value that is taken over into a card; longer ones stay in their file
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -123,7 +125,7 @@ class Place:
         files = [file for file in _files(self.staging) if file.name != "card.json"]
         family = self._wish.family or self._family(files)
         told = {
-            **card,
+            **{key: value for key, value in card.items() if len(str(value)) <= _LONGEST},
             "name": self._wish.name,
             "kind": self._wish.kind,
             **({"family": family} if family else {}),

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from accelerate import init_empty_weights
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers.loaders.lora_conversion_utils import (
+    _convert_non_diffusers_lora_to_diffusers,
+    _maybe_map_sgm_blocks_to_diffusers,
+)
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.utils import logging as diffusers_logging
 from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
@@ -18,7 +25,9 @@ from torch import Tensor, nn
 from charaforge.diffusion.bundle import Bundle, load_bundle
 from charaforge.diffusion.lora_adapters import Strength, activate, attach, detach
 from charaforge.diffusion.lora_format import read_lora
-from charaforge.diffusion.lora_names import Place, places
+from charaforge.diffusion.lora_names import UNET_PREFIX, Place, kohya_name, places
+from charaforge.diffusion.model_configs import kept_shapes
+from charaforge.diffusion.original_layout import unet_name
 from tests.fixtures.tiny_loras import random_lora
 from tests.fixtures.tiny_models import tiny_sd
 from tests.fixtures.tiny_sdxl import tiny_sdxl
@@ -94,6 +103,31 @@ def test_kohya_keys_as_in_plain_diffusers(base: Bundle, folders: dict[str, Path]
     assert all(float((a - b).abs().max()) > 0.01 for a, b in zip(ours, plain, strict=True))
     if base.family == "sd15":  # diffusers maps SDXL's kohya names for its full-size blocks only
         assert difference(ours, plain_diffusers(base, folders["sd15"], file, 0.7)) <= 1e-5
+
+
+def test_kohya_names_of_full_size_sdxl_are_those_that_diffusers_reads() -> None:
+    """Every layer of the published SDXL UNet that kohya's scripts train, through diffusers' own mapping."""
+    with init_empty_weights():
+        unet = UNet2DConditionModel.from_config(dict(kept_shapes("sdxl")["unet"]))
+    paths = [
+        path
+        for path, module in unet.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d) and ("attentions" in path or "resnets" in path)
+    ]
+    ours = {kohya_name(UNET_PREFIX, unet_name(path, unet.config)): path for path in paths}
+    assert sum("attentions" in path for path in paths) == 722  # as kohya's scripts count them
+    assert len(ours) == len(paths) == 722 + 17 * 3 + 11  # resnets, and their shortcuts
+    state = {f"{name}.lora_down.weight": torch.zeros(1, 1) for name in ours}
+    state |= {f"{name}.lora_up.weight": torch.zeros(1, 1) for name in ours}
+    state |= {f"{name}.alpha": torch.tensor(1.0) for name in ours}
+    mapped = _maybe_map_sgm_blocks_to_diffusers(state, unet.config)
+    converted, _ = _convert_non_diffusers_lora_to_diffusers(mapped)
+    theirs = {
+        re.sub(r"(\.processor\.(to_\w+)_lora|\.lora)\.(down|up)\.weight$", r".\2", key) for key in converted
+    }
+    assert {f"unet.{path}".replace(".to_out.0", ".to_out") for path in paths} == {
+        key.rstrip(".") for key in theirs
+    }
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -24,6 +24,7 @@ from charaforge.diffusion.original_layout import open_clip_name, unet_name, vae_
 from charaforge.diffusion.single_file_export import write_single_file
 from charaforge.diffusion.single_file_kind import family_of_keys
 from charaforge.errors import ModelFileError
+from charaforge.warehouse.cards import read_card
 from tests.fixtures.tiny_models import tiny_sd
 from tests.fixtures.tiny_sdxl import tiny_sdxl
 
@@ -80,6 +81,14 @@ def test_an_exported_file_comes_back_whole(exported: tuple[Bundle, Path, Path]) 
     with torch.no_grad():
         for one, two in zip(bundle.text_encoders, again.text_encoders, strict=True):
             assert torch.allclose(one(ids)[0], two(ids)[0], atol=1e-6)  # sums depend on alignment in memory
+
+
+def test_what_renderers_need_of_a_card_is_in_the_header(tmp_path: Path) -> None:
+    card = {"max_side": 128, "upscaler": "mini-upscaler", "measured": {"real_hair": 1.0}}
+    write_single_file(tmp_path / "a.safetensors", load_bundle(tiny_sd(tmp_path / "a"), "a"), card)
+    told = read_card(tmp_path / "a.safetensors")
+    assert (told["max_side"], told["upscaler"]) == ("128", "mini-upscaler")
+    assert "measured" not in told
 
 
 def published_keys(family: str) -> set[str]:
