@@ -8,27 +8,36 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from charaforge.diffusion.added_conditions import PictureSize, added_conditions
 from charaforge.diffusion.bundle import Bundle
 from charaforge.diffusion.prompts import encode_prompt
 from charaforge.generation.denoise import Guide
 
 
 @dataclass(frozen=True)
-class Words:
-    """The encoded prompts of one picture.
+class Encoded:
+    """One encoded prompt.
 
     Attributes:
-        prompt: (1, 77 k, D) hidden states.
-        negative: (1, 77 n, D) the same of the negative prompt.
+        states: (1, 77 k, D) hidden states.
+        pooled: (1, P) pooled states of SDXL's second text encoder; None for SD1.x.
     """
 
-    prompt: Tensor
-    negative: Tensor
+    states: Tensor
+    pooled: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Words:
+    """The encoded prompts of one picture."""
+
+    prompt: Encoded
+    negative: Encoded
 
     @property
     def length(self) -> int:
         """Tokens of the longer of the two, a multiple of the model's window."""
-        return max(self.prompt.shape[1], self.negative.shape[1])
+        return max(self.prompt.states.shape[1], self.negative.states.shape[1])
 
 
 class WordEncoder:
@@ -42,15 +51,15 @@ class WordEncoder:
     def __init__(self, bundle: Bundle, clip_skip: int) -> None:
         self._bundle = bundle
         self._clip_skip = clip_skip
-        self._known: dict[str, Tensor] = {}
+        self._known: dict[str, Encoded] = {}
 
     def words(self, prompt: str, negative: str) -> Words:
         """Return the encoded prompts of a picture."""
         return Words(self._encoded(prompt), self._encoded(negative))
 
-    def _encoded(self, text: str) -> Tensor:
+    def _encoded(self, text: str) -> Encoded:
         if text not in self._known:
-            self._known[text] = encode_prompt(self._bundle, text)
+            self._known[text] = Encoded(encode_prompt(self._bundle, text))
         return self._known[text]
 
 
@@ -63,7 +72,9 @@ def guide(bundle: Bundle, words: Sequence[Words], scale: float, size: tuple[int,
         scale: of classifier-free guidance.
         size: (width, height) of the pictures, which SDXL is told.
     """
-    prompts = torch.cat([one.prompt for one in words])
-    if scale == 1.0:
-        return Guide(prompts, None, scale)
-    return Guide(torch.cat([*(one.negative for one in words), prompts]), None, scale)
+    told = [one.prompt for one in words]
+    if scale != 1.0:
+        told = [*(one.negative for one in words), *told]
+    pooled = [one.pooled for one in told if one.pooled is not None]
+    added = added_conditions(bundle, torch.cat(pooled) if pooled else None, PictureSize(*size))
+    return Guide(torch.cat([one.states for one in told]), added or None, scale)
