@@ -54,7 +54,7 @@ def create_app() -> FastAPI:
     app.state.warehouse, app.state.queue, app.state.access = warehouse, queue, access
     app.state.inputs, app.state.meter = InputFiles(warehouse, settings.input_roots), Meter()
     problems.install(app)
-    app.include_router(make_router())
+    app.include_router(make_router(settings.api_sdapi))
     # the last one added stands first
     app.add_middleware(LazyPanel, mount=_mount_panel)
     app.add_middleware(Guard, access=access)
