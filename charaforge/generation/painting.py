@@ -179,12 +179,21 @@ class _Passes:
         ):
             if tool is None:
                 continue
-            told = [tool.net.tokens(job.inputs.references[place]) for job in self._jobs]
+            looked: dict[str, tuple[Tensor, Tensor]] = {}  # equal pictures are looked at once
+            for job in self._jobs:
+                file = _reference_file(job, place)
+                if file not in looked:
+                    looked[file] = tool.net.tokens(job.inputs.references[place])
+            told = [looked[_reference_file(job, place)] for job in self._jobs]
             tokens = torch.cat([seen for seen, _ in told])
             if self._requests[0].guidance != 1.0:
                 tokens = torch.cat([*(nothing for _, nothing in told), tokens])
             found.append(ActiveReference(tool.net, tokens, reference.weight))
         return found
+
+
+def _reference_file(job: Job, place: int) -> str:
+    return job.inputs.names[job.rendered.references[place].image]
 
 
 def _canvas(job: Job) -> Canvas:

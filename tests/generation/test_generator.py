@@ -20,7 +20,6 @@ from charaforge.requests.generation import GenerationRequest
 from charaforge.requests.samplers import SOLVERS
 from charaforge.warehouse.layout import Warehouse
 from tests.fixtures.tiny_loras import random_lora
-from tests.fixtures.tiny_models import TinyRegistry
 
 
 def request(**fields: Any) -> GenerationRequest:
