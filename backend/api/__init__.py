@@ -8,6 +8,7 @@ from backend.api import (
     controlnet,
     health,
     images,
+    inspect,
     jobs,
     login,
     lora,
@@ -30,7 +31,7 @@ def make_router(with_sdapi: bool) -> APIRouter:
     router = APIRouter()
     for part in (health, metrics, login):
         router.include_router(part.router, include_in_schema=part is login)
-    for part in (health, metrics, txt2img, controlnet, models, lora, uploads, images, jobs):
+    for part in (health, metrics, txt2img, controlnet, models, lora, uploads, images, inspect, jobs):
         router.include_router(part.router, prefix=PREFIX)
     if with_sdapi:
         router.include_router(sdapi.router)

@@ -99,7 +99,7 @@ def png_info(body: PngInfo, request: Request) -> dict[str, Any]:
     """Read the texts in a picture."""
     path = take_in_base64(request.app.state.warehouse, body.image)
     with Image.open(path, formats=tuple(FORMATS)) as image:
-        items = {key: value for key, value in image.info.items() if isinstance(value, str)}
+        items = {str(key): value for key, value in image.info.items() if isinstance(value, str)}
     return {"info": items.get("parameters", ""), "items": items, "parameters": {}}
 
 

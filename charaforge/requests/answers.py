@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 
 class Problem(BaseModel):
@@ -106,10 +106,9 @@ class Upload(BaseModel):
 class Inspection(BaseModel):
     """What a picture says about its making."""
 
-    model_config = ConfigDict(extra="allow")
-
     source: str = Field(description="which program's metadata was read; empty: none was found")
     request: dict[str, Any] | None = Field(description="the request that it came from, as far as it is known")
+    parameters: str = Field("", description="A1111's text about it, where it has one")
 
 
 class Output(BaseModel):

@@ -46,6 +46,13 @@ def test_a_picture_and_its_history(service: Service) -> None:
     (listed,) = service.outputs().images
     assert listed.image_path == reply.image_path
     assert service.image(listed.url) == Path(reply.image_path).read_bytes()
+    told = service.inspect(reply.image_path)
+    assert told.source == "charaforge"
+    assert told.request is not None
+    assert told.request["prompt"] == "blue hair"
+    assert "Steps: 2" in told.parameters
+    with pytest.raises(ServiceError, match="outside the folders"):
+        service.inspect("/etc/passwd")
     assert "charaforge_http_requests_total" in service.metrics()
 
 
