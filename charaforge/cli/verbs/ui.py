@@ -9,7 +9,7 @@ from charaforge.ui.web.serving import launch
 from charaforge.warehouse.bootstrap import bootstrap
 
 NAME = "ui"
-HELP = "open the panel for browsers"
+HELP = "open the panel for browsers, in front of a running REST service"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
