@@ -95,7 +95,7 @@ SOLVERS = (
         "DPM++ 3M SDE",
         _MULTISTEP,
         _options(algorithm_type="sde-dpmsolver++", solver_order=3),
-        schedules=_NOT_BETA,
+        schedules=(AUTOMATIC, EXPONENTIAL, SGM_UNIFORM, UNIFORM),
     ),
     Solver(
         "dpmpp_2s",
