@@ -127,12 +127,13 @@ def _from_file(path: Path, bundle: Bundle) -> ControlNetModel:
     if len(files) != 1:
         raise ValueError(f"{path} holds {len(files)} safetensors files and no config.json")
     weights = load_file(files[0])
-    net = ControlNetModel.from_unet(bundle.unet, load_weights_from_unet=False)
+    net: ControlNetModel = ControlNetModel.from_unet(bundle.unet, load_weights_from_unet=False)
     if any(key.startswith(_ORIGINAL) for key in weights):
         told = {**net.config, "layers_per_block": _ORIGINAL_LAYERS}
         weights = convert_controlnet_checkpoint(weights, told)
     net.load_state_dict({key: value.to(bundle.dtype) for key, value in weights.items()})
-    return net.to(bundle.dtype)
+    net.to(bundle.dtype)
+    return net
 
 
 def _check_base(net: ControlNetModel, name: str, bundle: Bundle) -> None:

@@ -5,9 +5,10 @@ r"""A1111's prompt syntax: what is said, how strongly, and where a new chunk beg
     \( \) \[ \] \\                            the sign itself; any other backslash is dropped
     BREAK      what follows begins a new chunk of 75 tokens
 
-Weights multiply where brackets nest. A bracket that is never closed acts to the end, one that was never opened
-is text. Other than in A1111, BREAK also breaks inside of brackets (there it becomes a word of negative weight).
-Prompts that change while a picture is drawn (`[a:b:0.5]`, `[a|b]`) and several prompts in one (`AND`) are refused.
+Weights multiply where brackets nest. A bracket that is never closed acts to the end, one that was never
+opened is text. Other than in A1111, BREAK also breaks inside of brackets (there it becomes a word of negative
+weight). Prompts that change while a picture is drawn (`[a:b:0.5]`, `[a|b]`) and several prompts in one
+(`AND`) are refused.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 r"""What stands for one of many in a prompt: `__name__`, a line of a file, and `{a|b|c}`, one of these.
 
-    __hair/colours__          a line of `hair/colours.txt` in the warehouse's wildcards; `#` begins a comment line
+    __hair/colours__          a line of `hair/colours.txt` among the wildcards; `#` begins a comment
     {red|blue|}               one of them, here perhaps nothing
     {3::red|blue}             red three times as often
     {2$$a|b|c}  {1-2$$a|b}    two different ones, one or two, joined by ", "
@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from charaforge.errors import PromptError, UnknownNameError
@@ -117,7 +118,7 @@ class _Expansion:
         first = text[signs[0] + 1 : signs[1]]
         count = _COUNT.match(first)
         pieces = [first[count.end() :] if count else first]
-        pieces += [text[left + 1 : right] for left, right in zip(signs[1:], signs[2:], strict=False)]
+        pieces += [text[left + 1 : right] for left, right in pairwise(signs[1:])]
         options = [_option(piece) for piece in pieces]
         low, high = (int(count["low"]), int(count["high"] or count["low"])) if count else (1, 1)
         if not low <= high <= len(options):
