@@ -132,7 +132,7 @@ def _from_file(path: Path, bundle: Bundle) -> ControlNetModel:
         told = {**net.config, "layers_per_block": _ORIGINAL_LAYERS}
         weights = convert_controlnet_checkpoint(weights, told)
     net.load_state_dict({key: value.to(bundle.dtype) for key, value in weights.items()})
-    net.to(bundle.dtype)
+    nn.Module.to(net, dtype=bundle.dtype)
     return net
 
 
