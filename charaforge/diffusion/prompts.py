@@ -1,35 +1,184 @@
-"""Prompts to what the UNet attends to."""
+"""Prompts to what the UNet attends to: A1111's syntax, windows of 77 tokens, both families.
+
+- Weights: the states of a weighted token are multiplied by it, then the window is scaled back to the mean it
+  had (A1111's "original" emphasis). A window without weights is left as it is.
+- Clip skip counts layers from the end, as in A1111. SD1.x: 1 is the last layer; the final norm is applied to
+  whichever is taken. SDXL was trained on the last but one layer of both encoders, without norm; 1 and 2 mean
+  that one, larger numbers go further back.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, cast
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from charaforge.diffusion.bundle import Bundle
-from charaforge.logs import get_logger
+from charaforge.diffusion.parts import TextEncoder
+from charaforge.diffusion.prompt_chunks import Chunk, Chunker
+from charaforge.errors import PromptError
+from charaforge.requests.grammar import parse_prompt
 
-logger = get_logger(__name__)
+Embeddings = Mapping[str, Mapping[int, Tensor]]
+"""Lower-case word -> width of a text encoder -> (n, width): textual inversions."""
+NO_EMBEDDINGS: Embeddings = MappingProxyType({})
 
 
-def token_ids(bundle: Bundle, prompt: str) -> Tensor:
-    """Return the token ids of a prompt, padded to the model's length: (1, 77) int64.
+@dataclass(frozen=True)
+class Conditioning:
+    """One encoded prompt.
 
-    Tokens beyond the model's length are left out, with a warning that says from where on.
+    Attributes:
+        states: (1, 77 k, D) hidden states of its k windows; D of both encoders together for SDXL.
+        pooled: (1, P) pooled states of SDXL's second text encoder, of the first window; None for SD1.x.
     """
-    limit = bundle.tokenizers[0].model_max_length
-    told = bundle.tokenizers[0](prompt, padding="max_length", max_length=limit, truncation=True)
-    whole = bundle.tokenizers[0](prompt).input_ids
-    if len(whole) > limit:
-        lost = bundle.tokenizers[0].decode(whole[limit - 1 : -1])
-        logger.warning("the prompt has %d tokens, the model reads %d; left out: %s", len(whole), limit, lost)
-    return torch.tensor([told.input_ids], dtype=torch.long, device=bundle.device)
+
+    states: Tensor
+    pooled: Tensor | None = None
+
+    @property
+    def size_in_bytes(self) -> int:
+        """Memory that it takes."""
+        return sum(t.numel() * t.element_size() for t in (self.states, self.pooled) if t is not None)
 
 
 @torch.no_grad()
-def encode_prompt(bundle: Bundle, prompt: str) -> Tensor:
-    """Return the hidden states of the text encoder's last layer: (1, 77, D).
+def encode_prompt(
+    bundle: Bundle, prompt: str, clip_skip: int = 1, embeddings: Embeddings = NO_EMBEDDINGS
+) -> Conditioning:
+    """Encode one prompt; prompts are encoded one at a time, so that no picture depends on its neighbours.
 
-    Prompts are encoded one at a time, so that no picture depends on its neighbours.
+    Args:
+        bundle: the model.
+        prompt: in A1111's syntax, LoRA tags and wildcards resolved.
+        clip_skip: 1 = the last layer, see above.
+        embeddings: textual inversions by the words that call them.
+
+    Raises:
+        PromptError: the prompt cannot be read, the encoder has fewer layers than are skipped, or a textual
+            inversion was made for another family.
     """
-    states: Tensor = bundle.text_encoders[0](token_ids(bundle, prompt)).last_hidden_state
-    return states
+    parts = parse_prompt(prompt)
+    chunkers = [
+        Chunker(tokenizer, _fitting(embeddings, encoder, prompt))
+        for tokenizer, encoder in zip(bundle.tokenizers, bundle.text_encoders, strict=True)
+    ]
+    columns: list[Tensor] = []
+    pooled = None
+    for chunker, encoder in zip(chunkers, bundle.text_encoders, strict=True):
+        windows = [_encode(bundle, encoder, chunker, chunk, clip_skip) for chunk in chunker.chunks(parts)]
+        columns.append(torch.cat([states for states, _ in windows], dim=1))
+        pooled = windows[0][1]
+    return Conditioning(_side_by_side(columns), pooled)
+
+
+def padded(bundle: Bundle, conditioning: Conditioning, length: int, clip_skip: int) -> Tensor:
+    """Return the states of a prompt with empty windows behind them: (1, length, D).
+
+    Args:
+        bundle: the model.
+        conditioning: the prompt.
+        length: tokens, a multiple of the window's length, at least the prompt's own.
+        clip_skip: as the prompt was encoded with.
+    """
+    missing = length - conditioning.states.shape[1]
+    if not missing:
+        return conditioning.states
+    empty = encode_prompt(bundle, "", clip_skip).states
+    return torch.cat([conditioning.states, *[empty] * (missing // empty.shape[1])], dim=1)
+
+
+def _encode(
+    bundle: Bundle, encoder: TextEncoder, chunker: Chunker, chunk: Chunk, clip_skip: int
+) -> tuple[Tensor, Tensor | None]:
+    """Return states (1, 77, D) and, for SDXL's second encoder, pooled states (1, P) of one window."""
+    ids = torch.tensor([chunker.ids_of(chunk)], dtype=torch.long, device=bundle.device)
+    with _vectors(encoder, chunk):
+        output = cast(Any, encoder)(ids, output_hidden_states=True)
+    states = _layer(bundle, encoder, output, clip_skip)
+    return _weighted(states, chunk.weights), getattr(output, "text_embeds", None)
+
+
+def _layer(bundle: Bundle, encoder: TextEncoder, output: Any, clip_skip: int) -> Tensor:
+    """Return the states of the layer that `clip_skip` means."""
+    layers = len(output.hidden_states) - 1
+    if clip_skip > layers:
+        raise PromptError(
+            f"clip_skip {clip_skip}: a text encoder of {bundle.name!r} has {layers} layers",
+            f"give 1 to {layers}",
+        )
+    if bundle.family == "sdxl":
+        states: Tensor = output.hidden_states[-max(2, clip_skip)]
+        return states
+    if clip_skip == 1:
+        last: Tensor = output.last_hidden_state
+        return last
+    inner = cast(Any, getattr(encoder, "text_model", encoder))  # transformers 5 has flattened the class
+    normed: Tensor = inner.final_layer_norm(output.hidden_states[-clip_skip])
+    return normed
+
+
+def _weighted(states: Tensor, weights: Sequence[float]) -> Tensor:
+    """Multiply the states of weighted tokens, and bring the window's mean back to what it was."""
+    if all(weight == 1.0 for weight in weights):
+        return states
+    factors = torch.ones(states.shape[1], dtype=torch.float32)
+    factors[1 : 1 + len(weights)] = torch.tensor(weights)
+    scaled = states * factors.to(states)[None, :, None]
+    mean = scaled.float().mean()
+    return scaled if mean == 0 else scaled * (states.float().mean() / mean).to(states)
+
+
+def _side_by_side(columns: Sequence[Tensor]) -> Tensor:
+    """Join the encoders' states (1, 77 k, D_i) to (1, 77 k, sum of D_i).
+
+    The encoders cut a prompt into as many windows, unless their tokenizers differ; then a shorter one
+    repeats its last window.
+    """
+    length = max(column.shape[1] for column in columns)
+    filled = [torch.cat([column, *_repeats(column, length)], dim=1) for column in columns]
+    return torch.cat(filled, dim=-1)
+
+
+def _repeats(column: Tensor, length: int) -> list[Tensor]:
+    window = column[:, -77:]
+    return [window] * ((length - column.shape[1]) // window.shape[1])
+
+
+def _fitting(embeddings: Embeddings, encoder: TextEncoder, prompt: str) -> dict[str, Tensor]:
+    """Return the textual inversions that are named in the prompt, in this encoder's width."""
+    width = int(cast(Any, encoder).config.hidden_size)
+    named = {word: widths for word, widths in embeddings.items() if word in prompt.lower()}
+    for word, widths in named.items():
+        if width not in widths:
+            raise PromptError(
+                f"the embedding {word!r} has vectors of {sorted(widths)}, this model's encoder reads {width}",
+                "choose an embedding made for this family of models",
+            )
+    return {word: widths[width] for word, widths in named.items()}
+
+
+@contextmanager
+def _vectors(encoder: TextEncoder, chunk: Chunk) -> Iterator[None]:
+    """While it is open, the encoder sees the chunk's vectors in place of the embeddings of its tokens."""
+    places = {place: piece for place, piece in enumerate(chunk.pieces, start=1) if isinstance(piece, Tensor)}
+    if not places:
+        yield
+        return
+
+    def put(module: nn.Module, given: Any, output: Tensor) -> Tensor:
+        changed = output.clone()
+        for place, vector in places.items():
+            changed[0, place] = vector.to(changed)
+        return changed
+
+    handle = cast(Any, encoder).get_input_embeddings().register_forward_hook(put)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -12,6 +12,7 @@ from charaforge.config.settings import safety_filter
 from charaforge.errors import BlockedError
 from charaforge.generation.denoise import OnStep
 from charaforge.generation.input_files import InputFiles
+from charaforge.generation.inversions import Inversions
 from charaforge.generation.memory import SINGLES, MemoryLadder, apply_rung, only, ran_out, starting_rung
 from charaforge.generation.micro_batches import MicroBatch, micro_batches, runs
 from charaforge.generation.models import LoadedBase, LoadedUpscaler, ModelShelf
@@ -20,7 +21,7 @@ from charaforge.generation.picture_inputs import named_by_content, read_inputs
 from charaforge.generation.provenance import GeneratedImage, Made, Setting, describe_image
 from charaforge.generation.sizes import RenderSize, hires_size, render_size
 from charaforge.generation.tools import LoadedTool, ToolShelf
-from charaforge.generation.wording import WordEncoder
+from charaforge.generation.wording import PromptCache, WordEncoder
 from charaforge.logs import get_logger
 from charaforge.requests.generation import GenerationRequest
 from charaforge.requests.inputs import LATENT_UPSCALE
@@ -80,6 +81,8 @@ class Generator:
         self._models = ModelShelf(found, self._device)
         self._tools = ToolShelf(found)
         self._files = InputFiles(warehouse)
+        self._inversions = Inversions(found)
+        self._prompts = PromptCache()
 
     def generate(self, request: GenerationRequest, on_step: OnStep = _ignore) -> list[GeneratedImage]:
         """Render all pictures of one request, see `generate_many`."""
@@ -210,7 +213,16 @@ class Generator:
         values: dict[str, str] = {}
         for lora in reversed(setting.loras):  # the first LoRA that knows a placeholder fills it
             values |= lora.file.placeholders
-        encoder = WordEncoder(setting.base.bundle, run[0][1].clip_skip)
+        encoder = WordEncoder(
+            setting.base.bundle,
+            run[0][1].clip_skip,
+            self._inversions.of(run),
+            self._prompts,
+            acting=tuple(
+                (lora.file.sha256, lora.use.te_weight, lora.use.weight, str(lora.use.blocks))
+                for lora in setting.loras
+            ),
+        )
         drafts = []
         with only(setting.base.bundle, "text_encoders", rung, self._device):
             for asked, settled in run:

@@ -28,7 +28,7 @@ LATENTS = torch.randn((1, 8, 8, 8), generator=torch.Generator().manual_seed(3))
 
 @torch.no_grad()
 def output(bundle: Bundle) -> Tensor:
-    states = encode_prompt(bundle, PROMPT)
+    states = encode_prompt(bundle, PROMPT).states
     prediction: Tensor = bundle.unet(LATENTS, torch.tensor(500), states).sample
     return prediction
 

@@ -45,7 +45,7 @@ def test_a_broken_cache_entry_is_computed_again(tmp_path: Path) -> None:
 def test_captions_are_encoded_as_prompts_are(make_config: MakeConfig, prepared: Prepare) -> None:
     bundle = prepared(make_config()).base.bundle
     text = "zxq, girl, blue hair"
-    assert torch.allclose(encode_texts(bundle, ["", text])[1:], encode_prompt(bundle, text), atol=1e-6)
+    assert torch.allclose(encode_texts(bundle, ["", text])[1:], encode_prompt(bundle, text).states, atol=1e-6)
 
 
 def test_the_cache_of_captions_still_shuffles_and_drops(

@@ -1,0 +1,115 @@
+"""Prompts cut into the windows of a text encoder, as A1111 cuts them.
+
+A window holds 75 tokens between its begin and end tokens. `BREAK` begins a new one; where one is full and a
+comma stands among its last 20 tokens, what follows that comma moves to the next, so that no phrase is torn.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from charaforge.requests.grammar import BREAK, Part, Span
+
+LOOK_BACK = 20
+"""Tokens behind the last comma that may move to the next window."""
+
+Piece = int | Tensor
+"""A token's id, or (D,) of a textual inversion in place of a token's embedding."""
+
+
+@dataclass
+class Chunk:
+    """One window.
+
+    Attributes:
+        pieces: at most 75.
+        weights: one for each.
+    """
+
+    pieces: list[Piece] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+
+    def add(self, piece: Piece, weight: float) -> None:
+        """Append one piece."""
+        self.pieces.append(piece)
+        self.weights.append(weight)
+
+    def split(self, place: int) -> Chunk:
+        """Take what stands from `place` on off this window, and return it as the next."""
+        rest = Chunk(self.pieces[place:], self.weights[place:])
+        del self.pieces[place:], self.weights[place:]
+        return rest
+
+
+class Chunker:
+    """Cuts prompts for one text encoder.
+
+    Args:
+        tokenizer: its own.
+        words: lower-case word -> (n, D) vectors that stand for it: textual inversions.
+    """
+
+    def __init__(self, tokenizer: CLIPTokenizer, words: Mapping[str, Tensor]) -> None:
+        self._tokenizer = tokenizer
+        self._words = words
+        self._comma = tokenizer(",", add_special_tokens=False).input_ids[-1]
+        self._room = tokenizer.model_max_length - 2
+
+    def chunks(self, parts: Sequence[Part]) -> list[Chunk]:
+        """Return the windows of a prompt; at least one, which may be empty."""
+        done: list[Chunk] = []
+        chunk, comma = Chunk(), -1
+        for part in parts:
+            if part is BREAK:
+                done.append(chunk)
+                chunk, comma = Chunk(), -1
+                continue
+            for piece in self._pieces(part):
+                if len(chunk.pieces) == self._room:
+                    torn = comma >= 0 and len(chunk.pieces) - comma <= LOOK_BACK and piece != self._comma
+                    rest = chunk.split(comma + 1) if torn else Chunk()
+                    done.append(chunk)
+                    chunk, comma = rest, -1
+                if not isinstance(piece, Tensor) and piece == self._comma:
+                    comma = len(chunk.pieces)
+                chunk.add(piece, part.weight)
+        return [*done, chunk] if chunk.pieces or not done else done
+
+    def _pieces(self, span: Span) -> Iterator[Piece]:
+        """Yield tokens and vectors of a span, in order."""
+        plain: list[str] = []
+        for word in _split(span.text, self._words):
+            vectors = self._words.get(word.lower())
+            if vectors is None:
+                plain.append(word)
+                continue
+            yield from self._ids("".join(plain))
+            yield from vectors
+            plain = []
+        yield from self._ids("".join(plain))
+
+    def _ids(self, text: str) -> list[int]:
+        if not text.strip():
+            return []
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+        return ids
+
+    def ids_of(self, chunk: Chunk) -> list[int]:
+        """Return the token ids of a window: begin, pieces (the end token for a vector), end, padding."""
+        begin, end = self._tokenizer.bos_token_id, self._tokenizer.eos_token_id
+        ids = [begin, *(end if isinstance(piece, Tensor) else piece for piece in chunk.pieces), end]
+        return ids + [self._tokenizer.pad_token_id] * (self._room + 2 - len(ids))
+
+
+def _split(text: str, words: Mapping[str, Tensor]) -> list[str]:
+    """Cut a text so that each of `words` that stands in it alone is a part of its own."""
+    if not words:
+        return [text]
+    longest_first = sorted(words, key=len, reverse=True)
+    pattern = "|".join(re.escape(word) for word in longest_first)
+    return re.split(rf"(?<![\w-])({pattern})(?![\w-])", text, flags=re.IGNORECASE)

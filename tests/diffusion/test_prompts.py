@@ -1,0 +1,125 @@
+"""The chunk encoder: windows, weights, BREAK, clip skip, textual inversions, both families."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import StableDiffusionXLPipeline
+from safetensors.torch import save_file
+from torch import Tensor
+
+from charaforge.diffusion.bundle import Bundle, load_bundle
+from charaforge.diffusion.embeddings import read_embedding
+from charaforge.diffusion.prompt_chunks import Chunker
+from charaforge.diffusion.prompts import encode_prompt, padded
+from charaforge.errors import ModelFileError, PromptError
+from charaforge.requests.grammar import parse_prompt
+from tests.fixtures.tiny_sdxl import tiny_sdxl
+
+
+@pytest.fixture(scope="module")
+def sdxl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_sdxl(tmp_path_factory.mktemp("sdxl") / "tiny-sdxl")
+
+
+@pytest.fixture(scope="module")
+def sdxl(sdxl_folder: Path) -> Bundle:
+    return load_bundle(sdxl_folder, "tiny-sdxl")
+
+
+def windows(bundle: Bundle, prompt: str) -> list[int]:
+    chunks = Chunker(bundle.tokenizers[0], {}).chunks(parse_prompt(prompt))
+    return [len(chunk.pieces) for chunk in chunks]
+
+
+def states(bundle: Bundle, prompt: str, clip_skip: int = 1) -> Tensor:
+    return encode_prompt(bundle, prompt, clip_skip).states
+
+
+@torch.no_grad()
+def test_a_plain_prompt_is_what_the_text_encoder_gives(bundle: Bundle) -> None:
+    ids = bundle.tokenizers[0]("blue hair, girl", padding="max_length", max_length=77).input_ids
+    plain = bundle.text_encoders[0](torch.tensor([ids])).last_hidden_state
+    assert torch.equal(states(bundle, "blue hair, girl"), plain)
+    assert torch.equal(states(bundle, r"blue hair, \girl"), plain)
+
+
+def test_long_prompts_get_more_windows_and_the_last_word_acts(bundle: Bundle) -> None:
+    long = "girl " * 80
+    assert states(bundle, long).shape[1] == 2 * 77
+    assert not torch.equal(states(bundle, long + "blue"), states(bundle, long + "hair"))
+
+
+def test_break_begins_a_window_and_an_empty_prompt_has_one(bundle: Bundle) -> None:
+    assert len(windows(bundle, "girl BREAK hair")) == 2
+    assert windows(bundle, "") == [0]
+    both = states(bundle, "girl BREAK hair")
+    assert torch.equal(both, torch.cat([states(bundle, "girl"), states(bundle, "hair")], 1))
+
+
+def test_a_phrase_behind_a_late_comma_moves_to_the_next_window(bundle: Bundle) -> None:
+    word = len(bundle.tokenizers[0]("girl", add_special_tokens=False).input_ids)
+    first = " ".join(["girl"] * (70 // word)) + ", " + " ".join(["girl"] * 12)
+    early = ", " + " ".join(["girl"] * (90 // word))
+    assert windows(bundle, first)[0] == 70 // word * word + 1
+    assert windows(bundle, early)[0] == 75
+
+
+def test_weights_multiply_and_keep_the_mean_of_the_window(bundle: Bundle) -> None:
+    plain, heavy = states(bundle, "girl hair"), states(bundle, "girl (hair:1.5)")
+    assert float(heavy.mean()) == pytest.approx(float(plain.mean()), abs=1e-5)
+    ratio = (heavy / plain)[0].mean(-1)
+    assert float(ratio[-1]) != pytest.approx(float(ratio.max()), rel=0.2)
+    assert torch.equal(states(bundle, "(girl hair:1.0)"), plain)
+
+
+@torch.no_grad()
+def test_clip_skip_takes_an_earlier_layer_and_norms_it(bundle: Bundle) -> None:
+    encoder = bundle.text_encoders[0]
+    ids = bundle.tokenizers[0]("blue hair", padding="max_length", max_length=77).input_ids
+    hidden = encoder(torch.tensor([ids]), output_hidden_states=True).hidden_states[-2]
+    inner = getattr(encoder, "text_model", encoder)
+    assert torch.equal(states(bundle, "blue hair", clip_skip=2), inner.final_layer_norm(hidden))
+    with pytest.raises(PromptError, match="clip_skip 12"):
+        states(bundle, "girl", clip_skip=12)
+
+
+@torch.no_grad()
+def test_sdxl_is_encoded_as_by_diffusers(sdxl: Bundle, sdxl_folder: Path) -> None:
+    pipe = StableDiffusionXLPipeline.from_pretrained(sdxl_folder)
+    wanted, _, pooled, _ = pipe.encode_prompt("blue hair girl", do_classifier_free_guidance=False)
+    got = encode_prompt(sdxl, "blue hair girl")
+    assert torch.allclose(got.states, wanted, atol=1e-6)
+    assert got.pooled is not None
+    assert torch.allclose(got.pooled, pooled, atol=1e-6)
+    assert torch.equal(encode_prompt(sdxl, "blue hair girl", 2).states, got.states)
+
+
+def test_shorter_prompts_are_filled_with_empty_windows(bundle: Bundle) -> None:
+    short = encode_prompt(bundle, "girl")
+    filled = padded(bundle, short, 3 * 77, 1)
+    assert torch.equal(filled[:, :77], short.states)
+    assert torch.equal(filled[:, 77:154], states(bundle, ""))
+
+
+def test_an_inversion_stands_for_its_word(bundle: Bundle, tmp_path: Path) -> None:
+    width = bundle.text_encoders[0].config.hidden_size
+    table = bundle.text_encoders[0].get_input_embeddings().weight.detach()
+    (token,) = bundle.tokenizers[0]("girl", add_special_tokens=False).input_ids[:1]
+    save_file({"emb_params": table[[token]].contiguous()}, tmp_path / "style-x.safetensors")
+    known = {"style-x": read_embedding(tmp_path / "style-x.safetensors")}
+    assert set(known["style-x"]) == {width}
+    ids = Chunker(bundle.tokenizers[0], {"style-x": table[[token]]}).chunks(parse_prompt("a Style-X"))
+    assert isinstance(ids[0].pieces[-1], Tensor)
+    with_word = encode_prompt(bundle, "style-x", 1, known).states
+    assert not torch.equal(with_word, states(bundle, "style-x"))
+    with pytest.raises(PromptError, match="made for this family"):
+        encode_prompt(bundle, "style-x", 1, {"style-x": {5: torch.zeros(1, 5)}})
+
+
+def test_what_is_no_inversion_is_refused(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(2, 3, 4)}, tmp_path / "x.safetensors")
+    with pytest.raises(ModelFileError, match="no textual inversion"):
+        read_embedding(tmp_path / "x.safetensors")
