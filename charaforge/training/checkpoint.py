@@ -1,7 +1,7 @@
 """The state of a run on the disk: everything a stopped run needs to go on as if it had not stopped.
 
     state/step00000600.safetensors   adapter weights, the optimiser's tensors
-    state/best.safetensors           adapter weights at the best validation
+    state/best.safetensors           adapter weights at the last good validation
     state/state.json                 the step, the names above, what the run is: written last
 
 Chance needs no state (see `randomness`).
@@ -37,7 +37,7 @@ class RunState:
     Attributes:
         step: steps that are done.
         best_loss: lowest validation loss so far; None before the first.
-        best_step: the step it was measured after.
+        best_step: the last step whose validation loss was good, see `judge`.
         stale: validations since then.
         loss_scale: of fp16 runs.
         ended: why the run is over: "steps", "early stop", or "" while it is not.
@@ -49,6 +49,18 @@ class RunState:
     stale: int = 0
     loss_scale: LossScale | None = None
     ended: str = field(default="")
+
+    def judge(self, loss: float, tolerance: float) -> bool:
+        """Take note of the validation loss of the present step; return whether it is good.
+
+        Args:
+            loss: of this step.
+            tolerance: the share that a good loss may lie above the lowest one.
+        """
+        self.best_loss = loss if self.best_loss is None else min(loss, self.best_loss)
+        good = loss <= self.best_loss * (1 + tolerance)
+        self.best_step, self.stale = (self.step, 0) if good else (self.best_step, self.stale + 1)
+        return good
 
 
 class StateFolder:

@@ -89,7 +89,13 @@ class TrainingConfig(StrictModel):
         0.125, ge=0, le=0.5, description="of pictures held out if the table has no val split"
     )
     early_stop_patience: int = Field(
-        0, ge=0, description="validations without a better loss before it ends; 0: never"
+        0, ge=0, description="validations without a good loss before it ends; 0: never"
+    )
+    early_stop_tolerance: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share that a good loss may lie above the lowest; the last good step is taken",
     )
     sample_prompts: tuple[str, ...] = Field((), description="rendered with the finished LoRA into samples/")
 

@@ -43,19 +43,19 @@ class Keeper:
             self._journal.write("step", state.step, loss=loss, learning_rate=rate)
 
     def look(self, state: RunState) -> None:
-        """Measure the loss on held-out pictures; keep the weights if it is the lowest of any step so far."""
+        """Measure the loss on held-out pictures; keep the weights while it is good.
+
+        Good is the lowest loss of any step so far, and what lies above it by no more than the tolerance: a
+        character's small traits are still being learnt when the loss as a whole no longer falls.
+        """
         loss = self._setup.validation.loss(self._setup.unet, self._setup.words)
         if loss is None:
             return
         self.held_out_note = f", held-out {loss:.4f}"
-        better = state.step > 0 and (state.best_loss is None or loss < state.best_loss)
-        if better:
-            state.best_loss, state.best_step, state.stale = loss, state.step, 0
-        elif state.step > 0:
-            state.stale += 1
+        good = state.step > 0 and state.judge(loss, self._setup.config.early_stop_tolerance)
         if self._leads:
-            self._journal.write("validation", state.step, loss=loss, best=better)
-            if better:
+            self._journal.write("validation", state.step, loss=loss, best=good)
+            if good:
                 self._folder.save_best(self._setup.adapter)
 
     def checkpoint(self, state: RunState) -> None:

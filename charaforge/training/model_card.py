@@ -59,7 +59,9 @@ def model_card(run: Prepared, state: RunState, chosen: int) -> str:
     config, base, dataset = run.config, run.base, run.dataset
     early = "an early stop, because the validation loss no longer fell"
     best = (
-        f"{state.best_loss:.4f} at its best (step {state.best_step})" if state.best_loss else "not measured"
+        f"{state.best_loss:.4f} at its lowest, good until step {state.best_step}"
+        if state.best_loss
+        else "not measured"
     )
     return _TEXT.format(
         title=config.lora_id,

@@ -15,6 +15,7 @@ _MINI: Mapping[str, Any] = {
     "max_train_steps": 400,
     "validate_every_steps": 50,
     "early_stop_patience": 3,
+    "early_stop_tolerance": 0.1,
     "save_every_steps": 400,
     "caption_template": "1girl, [character]",
     "tag_dropout": 0.1,

@@ -120,6 +120,16 @@ def test_an_early_stop_keeps_the_best_weights(
     assert (config.output_dir / "MODEL_CARD.md").read_text(encoding="utf-8").count("step 2") == 2
 
 
+def test_within_the_tolerance_the_last_weights_are_taken(
+    make_config: MakeConfig, tiny: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = iter([9.0, 4.0, 4.3, 4.5, 4.6, 4.35])
+    monkeypatch.setattr("charaforge.training.validation.Validation.loss", lambda *_: next(told))
+    rules = {"early_stop_patience": 3, "early_stop_tolerance": 0.1}
+    result = run(make_config(max_train_steps=5, validate_every_steps=1, **rules), tiny)
+    assert (result.steps, result.chosen_step, result.ended, result.best_loss) == (5, 5, "steps", 4.0)
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(make_config: MakeConfig, built: Build) -> None:
     setup = built(make_config())
     setup.latents[0].fill_(float("nan"))
