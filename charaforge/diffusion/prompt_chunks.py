@@ -7,7 +7,7 @@ comma stands among its last 20 tokens, what follows that comma moves to the next
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -70,12 +70,13 @@ class Chunker:
                 chunk, comma = Chunk(), -1
                 continue
             for piece in self._pieces(part):
+                is_comma = not isinstance(piece, Tensor) and piece == self._comma
                 if len(chunk.pieces) == self._room:
-                    torn = comma >= 0 and len(chunk.pieces) - comma <= LOOK_BACK and piece != self._comma
+                    torn = comma >= 0 and len(chunk.pieces) - comma <= LOOK_BACK and not is_comma
                     rest = chunk.split(comma + 1) if torn else Chunk()
                     done.append(chunk)
                     chunk, comma = rest, -1
-                if not isinstance(piece, Tensor) and piece == self._comma:
+                if is_comma:
                     comma = len(chunk.pieces)
                 chunk.add(piece, part.weight)
         return [*done, chunk] if chunk.pieces or not done else done
@@ -83,7 +84,7 @@ class Chunker:
     def _pieces(self, span: Span) -> Iterator[Piece]:
         """Yield tokens and vectors of a span, in order."""
         plain: list[str] = []
-        for word in _split(span.text, self._words):
+        for word in split_at_words(span.text, self._words):
             vectors = self._words.get(word.lower())
             if vectors is None:
                 plain.append(word)
@@ -106,7 +107,7 @@ class Chunker:
         return ids + [self._tokenizer.pad_token_id] * (self._room + 2 - len(ids))
 
 
-def _split(text: str, words: Mapping[str, Tensor]) -> list[str]:
+def split_at_words(text: str, words: Collection[str]) -> list[str]:
     """Cut a text so that each of `words` that stands in it alone is a part of its own."""
     if not words:
         return [text]

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from charaforge.diffusion.bundle import Bundle
 from charaforge.diffusion.parts import TextEncoder
-from charaforge.diffusion.prompt_chunks import Chunk, Chunker
+from charaforge.diffusion.prompt_chunks import Chunk, Chunker, split_at_words
 from charaforge.errors import PromptError
 from charaforge.requests.grammar import parse_prompt
 
@@ -153,7 +153,8 @@ def _repeats(column: Tensor, length: int) -> list[Tensor]:
 def _fitting(embeddings: Embeddings, encoder: TextEncoder, prompt: str) -> dict[str, Tensor]:
     """Return the textual inversions that are named in the prompt, in this encoder's width."""
     width = int(cast(Any, encoder).config.hidden_size)
-    named = {word: widths for word, widths in embeddings.items() if word in prompt.lower()}
+    words = {word.lower() for word in split_at_words(prompt, embeddings)}
+    named = {word: widths for word, widths in embeddings.items() if word in words}
     for word, widths in named.items():
         if width not in widths:
             raise PromptError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -77,7 +78,8 @@ class WordEncoder:
         self._clip_skip = clip_skip
         self._embeddings = embeddings
         self._cache = cache or PromptCache()
-        self._key = (bundle.sha256, str(bundle.dtype), str(bundle.device), clip_skip, acting)
+        weights = (bundle.sha256, str(bundle.dtype), str(bundle.device), _digest(embeddings))
+        self._key = (*weights, clip_skip, acting)
 
     def words(self, prompt: str, negative: str) -> Words:
         """Return the encoded prompts of a picture, the shorter one filled up with empty windows."""
@@ -93,6 +95,16 @@ class WordEncoder:
     def _filled(self, conditioning: Conditioning, length: int) -> Conditioning:
         states = padded(self._bundle, conditioning, length, self._clip_skip)
         return Conditioning(states, conditioning.pooled)
+
+
+def _digest(embeddings: Embeddings) -> str:
+    """Return what tells textual inversions apart, those of equal names too."""
+    told = hashlib.sha256()
+    for word, widths in sorted(embeddings.items()):
+        for vectors in widths.values():
+            told.update(f"{word} {tuple(vectors.shape)} {vectors.dtype}".encode())
+            told.update(vectors.float().numpy().tobytes())
+    return told.hexdigest()
 
 
 def guide(bundle: Bundle, words: Sequence[Words], scale: float, size: tuple[int, int]) -> Guide:

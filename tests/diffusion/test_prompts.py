@@ -119,6 +119,20 @@ def test_an_inversion_stands_for_its_word(bundle: Bundle, tmp_path: Path) -> Non
         encode_prompt(bundle, "style-x", 1, {"style-x": {5: torch.zeros(1, 5)}})
 
 
+def test_an_inversion_at_the_edge_of_a_window_does_not_stop_the_work(bundle: Bundle) -> None:
+    vectors = torch.zeros(3, 32)
+    word = len(bundle.tokenizers[0]("girl", add_special_tokens=False).input_ids)
+    text = " ".join(["girl"] * (70 // word)) + ", " + "glow " * 4 + "catglow"
+    first, second = Chunker(bundle.tokenizers[0], {"glow": vectors}).chunks(parse_prompt(text))
+    assert len(first.pieces) == 70 // word * word + 1
+    assert sum(isinstance(piece, Tensor) for piece in second.pieces) == 12
+
+
+def test_a_name_inside_of_a_word_calls_no_inversion(bundle: Bundle) -> None:
+    known = {"cat": {5: torch.zeros(1, 5)}}
+    assert torch.equal(encode_prompt(bundle, "catalog", 1, known).states, states(bundle, "catalog"))
+
+
 def test_what_is_no_inversion_is_refused(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(2, 3, 4)}, tmp_path / "x.safetensors")
     with pytest.raises(ModelFileError, match="no textual inversion"):
