@@ -23,6 +23,7 @@ VERBS: Mapping[str, str] = {
     "demo": "the whole road on a new character: draw, train, render, score, report",
     "generate": "render pictures from a prompt",
     "reproduce": "render a picture again from its own recipe and compare, byte for byte",
+    "inspect": "read from a picture how it was made, whichever program made it",
     "train": "train a LoRA on pictures of one character",
     "eval": "measure how much generated pictures look like the character",
     "models": "list models, fetch or add one, verify their files, remove one",
