@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 from fastapi import APIRouter, Request
-from PIL import Image
 
 from backend.core.inputs import InputFault, InputFiles
-from backend.core.pictures import FORMATS
 from backend.core.problems import ProblemError, invalid, responses
 from backend.schemas.service import InspectBody
+from charaforge.errors import UsageError
 from charaforge.requests.answers import Inspection
+from charaforge.requests.inspection import inspect_picture
 
 router = APIRouter(tags=["files"])
 
@@ -24,31 +20,18 @@ router = APIRouter(tags=["files"])
     responses=responses(400, 401, 403, 413, 415, 422),
 )
 def inspect(body: InspectBody, request: Request) -> Inspection:
-    """Read the metadata of a picture: ours as a request; A1111's `parameters` as text."""
+    """Read the metadata of a picture as a request: ours, A1111's, ComfyUI's, InvokeAI's or SwarmUI's."""
     files: InputFiles = request.app.state.inputs
     try:
-        texts = _texts(files.resolve(body.image))
-    except InputFault as fault:
-        told = {"field": "image", "message": str(fault), "value": body.image[:80]}
+        path = files.resolve(body.image)
+        found = inspect_picture(path)
+    except (InputFault, UsageError) as fault:
+        why = str(fault) if isinstance(fault, InputFault) else "the picture is broken"
+        told = {"field": "image", "message": why, "value": body.image[:80]}
         raise ProblemError(invalid([told])) from None
-    made = _request(texts.get("charaforge", ""))
-    source = "charaforge" if made else "a1111" if "parameters" in texts else ""
-    return Inspection(source=source, request=made, parameters=texts.get("parameters", ""))
-
-
-def _texts(path: Path) -> dict[str, str]:
-    """Return the text chunks of a picture whose size was checked."""
-    try:
-        with Image.open(path, formats=tuple(FORMATS)) as image:
-            return {str(key): value for key, value in image.info.items() if isinstance(value, str)}
-    except (OSError, ValueError, SyntaxError):
-        raise InputFault("the picture is broken") from None
-
-
-def _request(chunk: str) -> dict[str, Any] | None:
-    try:
-        told = json.loads(chunk)
-    except (ValueError, RecursionError):
-        return None
-    made = told.get("request") if isinstance(told, dict) else None
-    return made if isinstance(made, dict) else None
+    return Inspection(
+        source=found.source,
+        request=found.request.plain() if found.request is not None else None,
+        unmapped=list(found.unmapped),
+        parameters=found.parameters,
+    )

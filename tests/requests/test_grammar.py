@@ -124,11 +124,10 @@ def test_any_text_is_read_or_refused_by_our_own_error(prompt: str) -> None:
     spans = [part for part in parts if isinstance(part, Span)]
     assert all(span.text for span in spans)
     assert "".join(span.text for span in spans) == _plain(parts)
-    assert all(a.weight != b.weight for a, b in pairwise(parts) if _both(a, b))
-
-
-def _both(a: Part, b: Part) -> bool:
-    return isinstance(a, Span) and isinstance(b, Span)
+    neighbours = [
+        (a.weight, b.weight) for a, b in pairwise(parts) if isinstance(a, Span) and isinstance(b, Span)
+    ]
+    assert all(a != b for a, b in neighbours)
 
 
 def _plain(parts: tuple[Part, ...]) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from charaforge.errors import ExitCode
 from charaforge.requests.generation import GenerationRequest
-from charaforge.requests.inspection import Inspected, inspect_picture
 from charaforge.warehouse.bootstrap import bootstrap
+
+if TYPE_CHECKING:
+    from charaforge.requests.inspection import Inspected
 
 NAME = "inspect"
 HELP = "read from a picture how it was made, whichever program made it"
@@ -27,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what the picture says; 1 where it says nothing."""
     bootstrap()
+    from charaforge.requests.inspection import inspect_picture
+
     found = inspect_picture(args.file)
     print(json.dumps(_record(found), indent=2, ensure_ascii=False) if args.json else _told(args.file, found))
     return ExitCode.PASS if found.source else ExitCode.FAULT
