@@ -101,9 +101,12 @@ class Chunker:
         return ids
 
     def ids_of(self, chunk: Chunk) -> list[int]:
-        """Return the token ids of a window: begin, pieces (the end token for a vector), end, padding."""
+        """Return the token ids of a window: begin, pieces (0 for a vector, as in A1111), end, padding.
+
+        A vector must not stand as the end token, behind whose first occurrence SDXL's pooled states are read.
+        """
         begin, end = self._tokenizer.bos_token_id, self._tokenizer.eos_token_id
-        ids = [begin, *(end if isinstance(piece, Tensor) else piece for piece in chunk.pieces), end]
+        ids = [begin, *(0 if isinstance(piece, Tensor) else piece for piece in chunk.pieces), end]
         return ids + [self._tokenizer.pad_token_id] * (self._room + 2 - len(ids))
 
 

@@ -104,19 +104,47 @@ def test_shorter_prompts_are_filled_with_empty_windows(bundle: Bundle) -> None:
     assert torch.equal(filled[:, 77:154], states(bundle, ""))
 
 
-def test_an_inversion_stands_for_its_word(bundle: Bundle, tmp_path: Path) -> None:
-    width = bundle.text_encoders[0].config.hidden_size
-    table = bundle.text_encoders[0].get_input_embeddings().weight.detach()
-    (token,) = bundle.tokenizers[0]("girl", add_special_tokens=False).input_ids[:1]
-    save_file({"emb_params": table[[token]].contiguous()}, tmp_path / "style-x.safetensors")
-    known = {"style-x": read_embedding(tmp_path / "style-x.safetensors")}
-    assert set(known["style-x"]) == {width}
-    ids = Chunker(bundle.tokenizers[0], {"style-x": table[[token]]}).chunks(parse_prompt("a Style-X"))
-    assert isinstance(ids[0].pieces[-1], Tensor)
-    with_word = encode_prompt(bundle, "style-x", 1, known).states
-    assert not torch.equal(with_word, states(bundle, "style-x"))
+def own_vectors(bundle: Bundle, word: str) -> dict[int, Tensor]:
+    """Return the vectors that each encoder has for the tokens of a word anyway."""
+    return {
+        encoder.config.hidden_size: encoder.get_input_embeddings()
+        .weight[tokenizer(word, add_special_tokens=False).input_ids]
+        .clone()
+        for encoder, tokenizer in zip(bundle.text_encoders, bundle.tokenizers, strict=True)
+    }
+
+
+@pytest.mark.parametrize("family", ["sd15", "sdxl"])
+def test_an_inversion_stands_for_its_word(bundle: Bundle, sdxl: Bundle, family: str) -> None:
+    model = sdxl if family == "sdxl" else bundle
+    known = {"glow-x": own_vectors(model, "girl")}
+    plain, other = encode_prompt(model, "hair girl hat"), encode_prompt(model, "hair glow-x hat")
+    called = encode_prompt(model, "hair Glow-X hat", 1, known)
+    assert torch.equal(called.states, plain.states)
+    assert not torch.equal(called.states, other.states)
+    if family == "sdxl":
+        assert called.pooled is not None
+        assert plain.pooled is not None
+        assert torch.equal(called.pooled, plain.pooled)
+
+
+def test_an_inversion_of_another_family_is_refused(bundle: Bundle) -> None:
     with pytest.raises(PromptError, match="made for this family"):
         encode_prompt(bundle, "style-x", 1, {"style-x": {5: torch.zeros(1, 5)}})
+
+
+@pytest.mark.parametrize(
+    ("tensors", "shapes"),
+    [
+        ({"emb_params": torch.ones(3, 32)}, {32: 3}),
+        ({"<style-x>": torch.ones(32)}, {32: 1}),
+        ({"clip_l": torch.ones(2, 32), "clip_g": torch.ones(2, 48)}, {32: 2, 48: 2}),
+    ],
+)
+def test_layouts_of_inversions(tensors: dict[str, Tensor], shapes: dict[int, int], tmp_path: Path) -> None:
+    save_file(tensors, tmp_path / "x.safetensors")
+    found = read_embedding(tmp_path / "x.safetensors")
+    assert {width: len(vectors) for width, vectors in found.items()} == shapes
 
 
 def test_an_inversion_at_the_edge_of_a_window_does_not_stop_the_work(bundle: Bundle) -> None:
