@@ -132,7 +132,8 @@ class Generator:
             for image, job, size, used in self._paint(setting, batch, ladder, report):
                 self._check(image)
                 request = named_by_content(job.asked, job.inputs.names)
-                made = Made(image, request, job.rendered, size, used, job.inputs.tools)
+                nets = {**job.inputs.tools, **self._inversions.sha256s(job.rendered)}
+                made = Made(image, request, job.rendered, size, used, nets)
                 yield describe_image(made, setting)
             progress.done += sum(job.asked.steps for job in batch.items)
 

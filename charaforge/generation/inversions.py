@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from charaforge.diffusion.embeddings import read_embedding
+from charaforge.diffusion.prompt_chunks import split_at_words
 from charaforge.errors import ModelFileError
 from charaforge.requests.generation import GenerationRequest
 from charaforge.warehouse.cards import weights_file
 from charaforge.warehouse.registry import Registry
 
-Stamp = tuple[int, int]
+
+@dataclass(frozen=True)
+class Inversion:
+    """One file that was read.
+
+    Attributes:
+        stamp: its time and size then.
+        vectors: by their width.
+        sha256: of the file.
+    """
+
+    stamp: tuple[int, int]
+    vectors: Mapping[int, Tensor]
+    sha256: str
 
 
 class Inversions:
@@ -25,7 +41,7 @@ class Inversions:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._read: dict[Path, tuple[Stamp, Mapping[int, Tensor]]] = {}
+        self._read: dict[Path, Inversion] = {}
 
     def of(
         self, run: Sequence[tuple[GenerationRequest, GenerationRequest]]
@@ -35,17 +51,32 @@ class Inversions:
         Raises:
             ModelFileError: a file that is named cannot be read.
         """
-        words = " ".join(f"{settled.prompt} {settled.negative}" for _, settled in run).lower()
-        named = [entry for entry in self._registry.list("embedding") if entry.name.lower() in words]
-        return {entry.name.lower(): self._vectors(entry.path) for entry in named}
+        found: dict[str, Mapping[int, Tensor]] = {}
+        for _, settled in run:
+            found |= {name: one.vectors for name, one in self._named(settled).items()}
+        return found
 
-    def _vectors(self, path: Path) -> Mapping[int, Tensor]:
+    def sha256s(self, rendered: GenerationRequest) -> dict[str, str]:
+        """Return name -> sha256 of the file of each embedding that a picture's prompts name."""
+        return {name: one.sha256 for name, one in self._named(rendered).items()}
+
+    def _named(self, request: GenerationRequest) -> dict[str, Inversion]:
+        entries = {entry.name.lower(): entry for entry in self._registry.list("embedding")}
+        words = {
+            word.lower()
+            for text in (request.prompt, request.negative)
+            for word in split_at_words(text, entries)
+        }
+        return {name: self._inversion(entry.path) for name, entry in entries.items() if name in words}
+
+    def _inversion(self, path: Path) -> Inversion:
         file = weights_file(path)
         if file is None:
             raise ModelFileError(f"the embedding in {path} has no safetensors file", "put one there")
         about = file.stat()
         stamp = (about.st_mtime_ns, about.st_size)
         known = self._read.get(file)
-        if known is None or known[0] != stamp:
-            known = self._read[file] = (stamp, read_embedding(file))
-        return known[1]
+        if known is None or known.stamp != stamp:
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            known = self._read[file] = Inversion(stamp, read_embedding(file), digest)
+        return known

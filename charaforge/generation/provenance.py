@@ -84,7 +84,7 @@ class Made:
         image: the picture.
         asked: the request for it, with its seed and its files named by content.
         rendered: the same with wildcards, LoRA tags and placeholders resolved.
-        tools: name -> sha256 of further nets that decided its pixels, e.g. a pose estimator.
+        tools: name -> sha256 of what else decided its pixels: a pose estimator, a textual inversion.
         micro_batch: size of the micro-batch that it was rendered in.
         rung: of the memory ladder.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -72,16 +73,22 @@ def test_equal_prompts_of_different_models_are_not_confused(both: Warehouse) -> 
     assert first == again
 
 
-def test_a_textual_inversion_acts_where_its_name_stands(both: Warehouse) -> None:
+def test_a_textual_inversion_acts_where_its_name_stands_and_is_recorded(both: Warehouse) -> None:
     generator = Generator(both, device="cpu")
     without = draw(generator, "girl, glow-x"), draw(generator, "girl")
     folder = both.embeddings / "glow-x"
     folder.mkdir(parents=True)
-    vectors = torch.randn(2, 32, generator=torch.Generator().manual_seed(1))
-    save_file({"emb_params": vectors}, folder / "glow-x.safetensors")
-    fresh = Generator(both, device="cpu")
-    assert draw(fresh, "girl, glow-x") != without[0]
-    assert draw(fresh, "girl") == without[1]
+    pictures = []
+    for seed in (1, 2):  # another file of the same name is noticed
+        vectors = torch.randn(2, 32, generator=torch.Generator().manual_seed(seed))
+        save_file({"emb_params": vectors}, folder / "glow-x.safetensors")
+        pictures.append(draw(generator, "girl, Glow-X"))
+    assert len({without[0], *pictures}) == 3
+    assert draw(generator, "girl") == without[1]
+    told = {"prompt": "glow-x", "model": "tiny-sd", "width": 64, "height": 64, "steps": 1}
+    (picture,) = generator.generate(GenerationRequest.model_validate(told))
+    digest = hashlib.sha256((folder / "glow-x.safetensors").read_bytes()).hexdigest()
+    assert picture.recipe["nets"] == {"glow-x": digest}
 
 
 def test_a_weight_moves_what_a_tagger_sees(tmp_path: Path) -> None:
