@@ -376,6 +376,12 @@ def test_200_random_requests_come_back_from_infotext_and_png(tmp_path: Path) -> 
         assert inspect_picture(path) == Inspected("charaforge", request, (), text)
 
 
+def test_a_quoted_value_is_read_as_json() -> None:
+    text = 'a\nSteps: 20, Sampler: Euler, CFG scale: 7, Note: "x: \\"y\\", \\\\ z", Odd: "a\\q, b"'
+    assert read_infotext(text).values["Note"] == 'x: "y", \\ z'
+    assert read_infotext(text).values["Odd"] == '"a\\q, b"'
+
+
 @given(st.text(max_size=60), st.text(max_size=40))
 def test_any_text_is_read_as_an_infotext(first: str, last: str) -> None:
     read_infotext(f"{first}\n{last}")
