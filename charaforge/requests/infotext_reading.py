@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-_PAIR = re.compile(r'\s*(\w[\w \-/]{1,80}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+_PAIR = re.compile(r'\s*+(\w[\w \-/]{1,80}):\s*+("(?:\\.|[^\\"])++"|[^,]*+)(?:,|$)')
 _NEGATIVE = "Negative prompt:"
 _ENOUGH = 3  # pairs; a last line with fewer belongs to the prompt, as A1111 has it
 
@@ -29,13 +30,24 @@ class Infotext:
 def read_infotext(text: str) -> Infotext:
     """Read the text; anything can be read, in the worst case it is all prompt."""
     lines = text.replace("\r\n", "\n").strip().split("\n")
-    found = _PAIR.findall(lines[-1])
+    found = list(_pairs(lines[-1]))
     values = {key: _unquoted(value.strip()) for key, value in found} if len(found) >= _ENOUGH else {}
     words = lines[:-1] if values else lines
     starts = [number for number, line in enumerate(words) if line.strip().startswith(_NEGATIVE)]
     start = starts[0] if starts else len(words)
     negative = "\n".join(words[start:]).strip().removeprefix(_NEGATIVE)
     return Infotext("\n".join(words[:start]).strip(), negative.strip(), values)
+
+
+def _pairs(line: str) -> Iterator[tuple[str, str]]:
+    """Yield key and value of each pair, in linear time; other parts between commas are skipped."""
+    place = 0
+    while 0 <= place < len(line):
+        match = _PAIR.match(line, place)
+        if match is not None:
+            yield match[1], match[2]
+        comma = line.find(",", place)
+        place = match.end() if match is not None else comma + 1 if comma >= 0 else len(line)
 
 
 def _unquoted(value: str) -> str:

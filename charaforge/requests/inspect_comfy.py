@@ -78,11 +78,11 @@ class _Graph:
 
     def last_sampler(self) -> Node | None:
         """Return the sampler nearest to what was saved."""
-        for node in self._nodes.values():
-            if kind(node) in _SAVERS:
-                found = self.upstream(node, ("images",), _SAMPLERS)
-                if found is not None:
-                    return found
+        savers = [node for node in self._nodes.values() if kind(node) in _SAVERS]
+        for node in savers[:_MAX_HOPS]:
+            found = self.upstream(node, ("images",), _SAMPLERS)
+            if found is not None:
+                return found
         return next((node for node in self._nodes.values() if kind(node) in _SAMPLERS), None)
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from charaforge.errors import UsageError
 
 FORMATS = ("PNG", "JPEG", "WEBP")
+MAX_TEXT = 2**20  # characters, as Pillow limits a PNG's; longer texts are left out
 
 _EXIF, _USER_COMMENT = 0x8769, 0x9286
 _OWNER_TAGS = (0x010E, 0x010F, 0x0110)  # description, make, model: ComfyUI writes `prompt:{…}` into WebP
@@ -28,7 +29,8 @@ def picture_texts(path: Path) -> dict[str, str]:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # its pixels are not read
             with Image.open(path, formats=FORMATS) as image:
                 found = {str(name): text for name, text in image.info.items() if isinstance(text, str)}
-                return _exif_texts(image) | found
+                told = _exif_texts(image) | found
+                return {name: text for name, text in told.items() if len(text) <= MAX_TEXT}
     except _BROKEN as error:
         told = getattr(error, "strerror", None) or "it is no PNG, JPEG or WebP, or is broken"
         raise UsageError(f"{path} cannot be read: {told}", "give a picture as its program saved it") from None

@@ -11,9 +11,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from charaforge.errors import PromptError, UnknownNameError
-from charaforge.requests.generation import MAX_LORAS, GenerationRequest
+from charaforge.requests.generation import MAX_LORAS, MAX_PROMPT, GenerationRequest
 from charaforge.requests.grammar_loras import extract_loras, slug
 from charaforge.requests.samplers import find_sampler
+
+MAX_UNMAPPED = 100  # lines
+MAX_READ = MAX_PROMPT + 4096  # characters; a longer prompt cannot be taken, and is not looked into
 
 _TAG = re.compile(r"<\w+:[^>]*>")
 _BRACE = re.compile(r"(?<!\\)([{}])")
@@ -38,9 +41,10 @@ class Findings:
             self.told[name] = value
 
     def miss(self, what: str) -> None:
-        """Note what could not be mapped."""
-        if what not in self.unmapped:
-            self.unmapped.append(what)
+        """Note what could not be mapped, once, shortened, and up to a limit."""
+        line = _cut(what, 200)
+        if len(self.unmapped) < MAX_UNMAPPED and line not in self.unmapped:
+            self.unmapped.append(line)
 
     def put_name(self, name: str, value: object) -> None:
         """Set a field to the registry name of a model that the other program calls `value`."""
@@ -87,13 +91,16 @@ class Findings:
                 bad = {str(fault["loc"][0]) if fault["loc"] else "": fault for fault in error.errors()}
             for name, fault in bad.items():
                 why = fault["msg"].removeprefix("Value error, ")
-                self.miss(f"{name}: {_short(self.told.get(name))}: {why}" if name else why)
+                self.miss(f"{name}: {_cut(repr(self.told.get(name)), 80)}: {why}" if name else why)
             if "prompt" in bad or not bad.keys() <= self.told.keys():
                 return None
             for name in bad:
                 del self.told[name]
 
     def _without_tags(self, text: str, acting: bool) -> str:
+        if len(text) > MAX_READ:
+            return text
+
         def take(match: re.Match[str]) -> str:
             try:
                 _, uses = extract_loras(match[0])
@@ -142,6 +149,5 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else "" if value is None else str(value)
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}…"
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}…"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from charaforge.requests.inspect_findings import Findings, dicts
+from charaforge.requests.inspect_findings import MAX_READ, Findings, dicts
 
 _WEIGHTED = re.compile(r"\(([^()]*)\)(\d*\.?\d+|\++|-+)")
 _PLUS = re.compile(r"([^\W_][\w-]*?)(\++)(?=[\s,.)]|$)")
@@ -109,5 +109,7 @@ def _from_compel(prompt: object) -> str:
         weight = 1.1 ** len(told) if "+" in told else 0.9 ** len(told) if "-" in told else float(told)
         return f"({match[1]}:{weight:g})"
 
-    text = _WEIGHTED.sub(weighted, prompt if isinstance(prompt, str) else "")
+    if not isinstance(prompt, str) or len(prompt) > MAX_READ:
+        return str(prompt or "")
+    text = _WEIGHTED.sub(weighted, prompt)
     return _PLUS.sub(lambda match: f"({match[1]}:{1.1 ** len(match[2]):g})", text)
