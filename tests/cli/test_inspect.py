@@ -7,7 +7,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from charaforge.cli.main import main
 
-TEXT = "girl\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 3, Size: 512x768, ENSD: 1"
+TEXT = (
+    "girl\nNegative prompt: blurry\n"
+    "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 3, Size: 512x768, ENSD: 1"
+)
 
 
 @pytest.fixture
