@@ -55,10 +55,10 @@ class Batch:
     weights: Tensor
 
 
-def shifted_timesteps(batch: int, generator: torch.Generator) -> Tensor:
+def shifted_timesteps(batch: int, generator: torch.Generator, shift: float = _TIME_SHIFT) -> Tensor:
     """One time step per stratum of [0, 1), shifted: t = s u / (1 + (s - 1) u); int64 (B,) in 0..999."""
     u = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
-    return (1000 * _TIME_SHIFT * u / (1 + (_TIME_SHIFT - 1) * u)).long().clamp(0, 999)
+    return (1000 * shift * u / (1 + (shift - 1) * u)).long().clamp(0, 999)
 
 
 class BaseData:

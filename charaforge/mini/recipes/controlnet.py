@@ -25,6 +25,7 @@ from charaforge.logs import get_logger
 from charaforge.mini.recipes.analytic_vae import LATENT_CHANNELS
 from charaforge.mini.recipes.architecture import TEXT_WIDTH, UNET_CHANNELS, build_scheduler
 from charaforge.mini.recipes.bank import Bank
+from charaforge.mini.recipes.base import shifted_timesteps
 from charaforge.mini.recipes.bf16 import MasterWeights, training_dtype
 from charaforge.mini.recipes.captions import WordTokenizer, training_caption
 from charaforge.mini.recipes.checkpoints import load_checkpoint, save_checkpoint
@@ -46,6 +47,7 @@ _PEAK_RATE = 1.5e-3
 _WARM_UP_STEPS = 60
 _DECAY_SHARE = 0.4
 _TIME_SHIFT = 3.0
+"""Leans to noise, where shapes are decided."""
 _CHECKPOINT_S = 120.0
 _HIDDEN_SHARE = 0.6
 _MAP_START = 0.06
@@ -172,7 +174,7 @@ class ControlData:
         return Batch(
             latents=latents,
             noise=torch.randn(latents.shape, generator=generator),
-            timesteps=noisy_timesteps(_BATCH, generator),
+            timesteps=shifted_timesteps(_BATCH, generator, _TIME_SHIFT),
             token_ids=torch.tensor([self._tokenize(self._caption(i, rng)) for i in index.tolist()]),
             weights=self._weights[index].float()[:, None],
             maps=torch.from_numpy(maps).permute(0, 3, 1, 2).float() / 255,
@@ -183,12 +185,6 @@ class ControlData:
         scene = self._scenes[index]
         hidden = {scene.pose, scene.framing} if rng.random() < _HIDDEN_SHARE else set()
         return training_caption(scene, rng, hidden)
-
-
-def noisy_timesteps(batch: int, generator: torch.Generator) -> Tensor:
-    """Stratified time steps that lean to noise, where shapes are decided: int64 (B,) in 0..999."""
-    u = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
-    return (1000 * _TIME_SHIFT * u / (1 + (_TIME_SHIFT - 1) * u)).long().clamp(0, 999)
 
 
 class ControlTraining:
