@@ -32,8 +32,8 @@ def picture_texts(path: Path) -> dict[str, str]:
                 told = _exif_texts(image) | found
                 return {name: text for name, text in told.items() if len(text) <= MAX_TEXT}
     except _BROKEN as error:
-        told = getattr(error, "strerror", None) or "it is no PNG, JPEG or WebP, or is broken"
-        raise UsageError(f"{path} cannot be read: {told}", "give a picture as its program saved it") from None
+        reason = getattr(error, "strerror", None) or "it is no PNG, JPEG or WebP, or is broken"
+        raise UsageError(f"{path} cannot be read: {reason}", "give a picture as its program saved it") from None
 
 
 def _exif_texts(image: Image.Image) -> dict[str, str]:
