@@ -33,7 +33,9 @@ def picture_texts(path: Path) -> dict[str, str]:
                 return {name: text for name, text in told.items() if len(text) <= MAX_TEXT}
     except _BROKEN as error:
         reason = getattr(error, "strerror", None) or "it is no PNG, JPEG or WebP, or is broken"
-        raise UsageError(f"{path} cannot be read: {reason}", "give a picture as its program saved it") from None
+        raise UsageError(
+            f"{path} cannot be read: {reason}", "give a picture as its program saved it"
+        ) from None
 
 
 def _exif_texts(image: Image.Image) -> dict[str, str]:
