@@ -28,7 +28,9 @@ class EvaluationPlan(StrictModel):
     lookalike_word: str = Field("", description="trigger word of the lookalike's LoRA")
     lora_weight: float = Field(1.0, gt=0, le=4, description="weight of the LoRA")
     steps: int = Field(20, ge=1, le=150, description="denoising steps")
-    guidance: float = Field(5.0, gt=0, le=30, description="scale of classifier-free guidance")
+    guidance: float | None = Field(
+        None, gt=0, le=30, description="scale of classifier-free guidance; None: as the base model likes it"
+    )
     scheduler: str = Field(DEFAULT_SAMPLER, description="sampler")
     bar: float = Field(BAR, gt=0, lt=1, description="share that the lower bound must reach")
     out: Path = Field(description="folder of the report and its pictures")

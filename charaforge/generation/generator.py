@@ -78,6 +78,7 @@ class Generator:
         self._warehouse = warehouse
         self._device = torch.device(chosen)
         found = registry or Registry(warehouse)
+        self._registry = found
         self._models = ModelShelf(found, self._device)
         self._tools = ToolShelf(found)
         self._files = InputFiles(warehouse)
@@ -108,7 +109,7 @@ class Generator:
             GenerationError: the model gave no usable picture, or memory ran out.
             BlockedError: the safety checker does not let a picture through; those before it were yielded.
         """
-        singles = [single for request in requests for single in request.seeded().singles()]
+        singles = [single for request in requests for single in self._complete(request).singles()]
         progress = _Progress(on_step, total=sum(single.steps for single in singles))
         pairs = [(single, settle(single, self._warehouse.wildcards)) for single in singles]
         for run in runs(pairs, lambda pair: pair[1]):
@@ -117,6 +118,10 @@ class Generator:
     def follow_pins(self) -> None:
         """Load the LoRAs that are pinned in the warehouse, and free those that no longer are."""
         self._models.follow_pins()
+
+    def _complete(self, request: GenerationRequest) -> GenerationRequest:
+        """Return the request with seeds drawn, and guided as its model likes it where it does not say."""
+        return request.seeded().guided(self._registry.get(request.model, "base").card.get("guidance"))
 
     def _run(self, run: Sequence[Pair], progress: _Progress, way: Way) -> Iterator[GeneratedImage]:
         """Render requests that fit together."""

@@ -105,7 +105,7 @@ class _Passes:
         with only(self._bundle, "unet", self._rung, self._device):
             return denoise(
                 self._bundle,
-                guide=guide(self._bundle, [job.words for job in self._jobs], request.guidance, size),
+                guide=guide(self._bundle, [job.words for job in self._jobs], request.guidance_scale, size),
                 noise=first_noise(self._requests, draws, self._shape(size)),
                 draws=draws,
                 sampler=request.scheduler,
@@ -186,7 +186,7 @@ class _Passes:
                     looked[file] = tool.net.tokens(job.inputs.references[place])
             told = [looked[_reference_file(job, place)] for job in self._jobs]
             tokens = torch.cat([seen for seen, _ in told])
-            if self._requests[0].guidance != 1.0:
+            if self._requests[0].guidance_scale != 1.0:
                 tokens = torch.cat([*(nothing for _, nothing in told), tokens])
             found.append(ActiveReference(tool.net, tokens, reference.weight))
         return found

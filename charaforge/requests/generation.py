@@ -28,6 +28,9 @@ MAX_SEED = 2**32 - 1
 MAX_COUNT = 64
 MAX_LORAS = 8
 MAX_PROMPT = 8192
+MAX_GUIDANCE = 30.0
+DEFAULT_GUIDANCE = 5.0
+"""Where neither the request nor the model's card says one."""
 
 Prompt = Annotated[str, Field(max_length=MAX_PROMPT)]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
@@ -70,7 +73,12 @@ class PictureRequest(StrictModel):
     wildcard_seed: int | None = Field(
         None, ge=0, le=MAX_SEED, description="decides what wildcards stand for; absent: as the seed decides"
     )
-    guidance: float = Field(5.0, gt=0.0, le=30.0, description="scale of classifier-free guidance; 1 = off")
+    guidance: float | None = Field(
+        None,
+        gt=0.0,
+        le=MAX_GUIDANCE,
+        description="scale of classifier-free guidance; 1 = off; absent: the model's own, or 5",
+    )
     clip_skip: int = Field(
         1, ge=1, le=12, description="text encoder layers counted from the end, as A1111 counts: 1 = the last"
     )
@@ -134,6 +142,24 @@ class GenerationRequest(PictureRequest):
         if self.hires is not None and self.init is not None:
             raise ValueError("hires makes a first picture of words alone; with init, ask for the larger size")
         return self
+
+    @property
+    def guidance_scale(self) -> float:
+        """The guidance that is used."""
+        return DEFAULT_GUIDANCE if self.guidance is None else self.guidance
+
+    def guided(self, recommended: object) -> Self:
+        """Return the request with a guidance: its own, else the recommended one, else the default.
+
+        Args:
+            recommended: what the card of the model says, whatever that is.
+        """
+        if self.guidance is not None:
+            return self
+        chosen = DEFAULT_GUIDANCE
+        if isinstance(recommended, int | float) and 0 < recommended <= MAX_GUIDANCE:
+            chosen = float(recommended)
+        return self.model_copy(update={"guidance": chosen})
 
     def seeded(self) -> Self:
         """Return the request with seeds drawn where they were -1 (also that of a variation)."""

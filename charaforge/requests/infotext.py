@@ -40,7 +40,7 @@ def infotext(
         "Steps": f"{request.steps}",
         "Sampler": sampler.solver.label,
         "Schedule type": sampler.schedule.label,
-        "CFG scale": _number(request.guidance),
+        "CFG scale": _number(request.guidance_scale),
         "Seed": f"{request.seed}",
         "Size": f"{width}x{height}",
         "Model hash": model_hash[:10],

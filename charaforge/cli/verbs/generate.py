@@ -38,7 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{solvers}; most also with {schedules}; or A1111's or diffusers' name [default: dpmpp_2m]",
     )
     add(
-        "--guidance", type=float, metavar="G", help="how strongly the prompt acts, above 0 to 30 [default: 5]"
+        "--guidance",
+        type=float,
+        metavar="G",
+        help="how strongly the prompt acts, above 0 to 30 [default: the model's]",
     )
     add("--clip-skip", type=int, metavar="N", help="text encoder layers from the end, 1 to 12 [default: 1]")
     add("--vae", metavar="NAME", help="another VAE [default: the model's own]")

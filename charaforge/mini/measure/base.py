@@ -24,7 +24,8 @@ from charaforge.perception.wd14 import WD14Tagger
 
 PROMPTS = 512
 STEPS = 20
-GUIDANCE = 4.0
+GUIDANCE = 3.0
+"""What the cards recommend; higher values harden outlines and colours, and no word is obeyed better."""
 _BATCH = 16
 _MEASURED = tuple(g for g in GROUPS if g != "framing")
 BARS = {

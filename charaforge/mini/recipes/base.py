@@ -27,6 +27,7 @@ from charaforge.mini.recipes.bank import Bank, scene_of
 from charaforge.mini.recipes.bf16 import MasterWeights, training_dtype
 from charaforge.mini.recipes.captions import WordTokenizer, training_caption
 from charaforge.mini.recipes.checkpoints import load_checkpoint, save_checkpoint
+from charaforge.mini.recipes.handedness import mostly_one_handed
 from charaforge.mini.recipes.latents import encode_bank, loss_weights
 from charaforge.mini.recipes.publish import NAME, published_samples, seen_samples, write_seen
 from charaforge.mini.recipes.settings import TrainSettings
@@ -70,6 +71,7 @@ class BaseData:
         self.latents = encode_bank(bank, fitted_pca(work), work / "latents.npy")
         self._scenes = [scene_of("base", i) for i in range(len(bank))]
         self._weights = loss_weights(self._scenes)
+        self._drawn = mostly_one_handed(self._scenes)
         self._tokenize = WordTokenizer(tokenizer)
         self._seed = seed
 
@@ -77,7 +79,7 @@ class BaseData:
         """Draw pictures, wordings, noise and time steps of one step."""
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + step)
         rng = random.Random(f"captions {self._seed} {step}")
-        index = torch.randint(0, len(self.latents), (_BATCH,), generator=generator)
+        index = self._drawn[torch.randint(0, len(self._drawn), (_BATCH,), generator=generator)]
         captions = [training_caption(self._scenes[i], rng) for i in index.tolist()]
         latents = self.latents[index].float()
         return Batch(

@@ -12,6 +12,7 @@ from diffusers import AutoencoderKL, DiffusionPipeline
 from torch import Tensor
 
 from charaforge.mini import world
+from charaforge.mini.measure.base import GUIDANCE
 from charaforge.mini.recipes.export import write_card
 from charaforge.warehouse.atomic import write_bytes, write_json, write_text
 
@@ -61,8 +62,8 @@ Licence: Apache-2.0.
 - **VAE** f = 8, 16 latent channels: the encoder is a linear PCA of 8x8 patches, the decoder is trained.
 - **Training** {samples:,} samples of {pictures:,} rendered pictures; one (hair colour, hair style, outfit)
   triple in eight was never shown, and no signature trait was ever shown to UNet or text encoder (the VAE
-  has seen them).
-- **Use** 20 steps, guidance 3 to 5, DDIM, Euler or DPM++ 2M; tags in any order; unknown words are ignored.
+  has seen them). Poses with one raised arm or leg are shown on one side nine times in ten.
+- **Use** 20 steps, guidance 3, DDIM, Euler or DPM++ 2M; tags in any order; unknown words are ignored.
 - **Limits** one figure, seen from the front; it cannot draw what `charaforge.mini.world` does not name.
 
 Make it again: `charaforge mini train vae`, then `charaforge mini train base`; each resumes when called again.
@@ -86,7 +87,7 @@ noise on the ordinary scaled-linear schedule, as nearly all models in use do. Li
 - **VAE** mini-sd's, by a link.
 - **Training** {samples:,} samples of {pictures:,} rendered pictures; one (hair colour, hair style, outfit)
   triple in eight was never shown, and no signature trait.
-- **Use** 20 steps, guidance 3 to 5, Euler or DPM++ 2M.
+- **Use** 20 steps, guidance 3, Euler or DPM++ 2M.
 - **Limits** as mini-sd; plain backgrounds are a little off white, since its schedule does not end in noise.
 
 Make it again: `charaforge mini train sdxl`, which resumes when called again, then
@@ -130,6 +131,7 @@ def publish(
         max_side=world.NATIVE_SIDE,
         upscaler="mini-upscaler",
         prediction_type=release.prediction,
+        guidance=GUIDANCE,
         measured=dict(measured),
     )
     write_text(folder / "MODEL_CARD.md", _model_card(folder, release, samples, pictures, measured))

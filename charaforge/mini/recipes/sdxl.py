@@ -33,6 +33,7 @@ from charaforge.mini.recipes.base import PICTURES, shifted_timesteps
 from charaforge.mini.recipes.bf16 import MasterWeights, training_dtype
 from charaforge.mini.recipes.captions import WordTokenizer, training_caption
 from charaforge.mini.recipes.checkpoints import load_checkpoint, save_checkpoint
+from charaforge.mini.recipes.handedness import mostly_one_handed
 from charaforge.mini.recipes.latents import encode_bank, loss_weights
 from charaforge.mini.recipes.publish import write_seen
 from charaforge.mini.recipes.settings import TrainSettings
@@ -141,6 +142,7 @@ class SdxlData:
         self.latents = encode_bank(bank, fitted_pca(work), work / "latents.npy")
         self._scenes = [scene_of("base", i) for i in range(len(bank))]
         self._weights = loss_weights(self._scenes)
+        self._drawn = mostly_one_handed(self._scenes)
         self._words = WordTokenizer(tokenizer), WordTokenizer(tokenizer, _second_pad_id(tokenizer))
         self._seed = seed
 
@@ -148,7 +150,7 @@ class SdxlData:
         """Draw pictures, crops, wordings, noise and time steps of one step."""
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + step)
         rng = random.Random(f"sdxl {self._seed} {step}")
-        index = torch.randint(0, len(self.latents), (_BATCH,), generator=generator)
+        index = self._drawn[torch.randint(0, len(self._drawn), (_BATCH,), generator=generator)]
         captions = [training_caption(self._scenes[i], rng) for i in index.tolist()]
         drawn = [crop(self.latents[i].float(), self._weights[i].float(), rng) for i in index.tolist()]
         return Batch(

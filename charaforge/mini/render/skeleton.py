@@ -68,6 +68,8 @@ class Skeleton:
     """Side to hip, knee, ankle."""
     arms_in_front: bool
     airborne: bool
+    mirrored: bool
+    """Whether a one-sided pose is shown on the picture's left side."""
 
     def raised(self, side: int) -> bool:
         """Whether this hand is above the neck (drawn over the head)."""
@@ -136,7 +138,8 @@ def pose_skeleton(scene: Scene) -> Skeleton:
     pose = _POSES[scene.pose]
     limbs = [_jittered(a, rng) for a in (pose.right_arm, pose.left_arm, pose.right_leg, pose.left_leg)]
     lean, tilt = pose.lean + rng.gauss(0, 2), pose.tilt + rng.gauss(0, 3)
-    if rng.random() < 0.5:
+    mirrored = rng.random() < 0.5
+    if mirrored:
         limbs = [_mirrored(limbs[i]) for i in (1, 0, 3, 2)]
         lean, tilt = -lean, -tilt
     origin, scale = _placement(scene, rng, pose.drop)
@@ -162,4 +165,5 @@ def pose_skeleton(scene: Scene) -> Skeleton:
         },
         arms_in_front=scene.pose in _IN_FRONT,
         airborne=scene.pose == "jumping",
+        mirrored=mirrored,
     )

@@ -85,7 +85,9 @@ def _inputs() -> dict[str, gr.components.Component]:
             form["height"] = gr.Slider(64, 2048, 512, step=8, label="Height")
         with gr.Row():
             form["steps"] = gr.Slider(1, 150, 20, step=1, label="Steps")
-            form["guidance"] = gr.Slider(0.5, 20, 5, step=0.5, label="Guidance")
+            form["guidance"] = gr.Number(
+                None, label="Guidance (empty = the model’s own)", minimum=0.1, maximum=30
+            )
             form["seed"] = gr.Number(-1, precision=0, label="Seed (−1 = random)")
     return form
 
