@@ -1,6 +1,7 @@
 """The recipes of VAE and base model on a tiny bank: exact encoder, falling loss, resume, warm restart."""
 
 import random
+import shutil
 import subprocess
 import sys
 
@@ -120,8 +121,10 @@ def test_vae_decoder_learns_and_the_published_model_restarts_the_base(small_worl
     assert published_samples(settings.out) == 1234
     assert "1,234 samples" in (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     (small_world / "base.safetensors").unlink()
+    shutil.rmtree(small_world / "base" / "tokenizer")
     training = base.BaseTraining(settings)
     assert training.seen_before == 1234
+    assert (small_world / "base" / "tokenizer" / "tokenizer.json").is_file()  # the checkpoint's own words
     fresh = build_unet()
     training.weights.write_average((fresh, training.text))
     trained = base.UNet2DConditionModel.from_pretrained(small_world / "base" / "pipe" / "unet")

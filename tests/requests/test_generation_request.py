@@ -69,7 +69,14 @@ def test_a_random_seed_is_drawn_once_and_leaves_room_for_the_count() -> None:
 
 @pytest.mark.parametrize(
     ("asked", "recommended", "taken"),
-    [(7.0, 3.0, 7.0), (None, 3, 3.0), (None, None, 5.0), (None, "high", 5.0), (None, 31.0, 5.0), (None, 0, 5.0)],
+    [
+        (7.0, 3.0, 7.0),
+        (None, 3, 3.0),
+        (None, None, 5.0),
+        (None, "high", 5.0),
+        (None, 31.0, 5.0),
+        (None, 0, 5.0),
+    ],
 )
 def test_guidance_is_what_is_asked_else_what_the_model_likes(
     asked: float | None, recommended: object, taken: float

@@ -113,15 +113,15 @@ def v_loss(
 
 
 def _kept_tokenizer(settings: TrainSettings) -> CLIPTokenizer:
-    """The tokenizer that the weights to go on from were trained with, else a new one; kept in ``work``."""
-    kept = settings.work / "base" / "tokenizer"
-    published = settings.out / NAME / "tokenizer"
-    for folder in (kept, published):
-        if folder.exists():
-            tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(folder)
-            return tokenizer
-    tokenizer = build_tokenizer()
-    tokenizer.save_pretrained(kept)
+    """The tokenizer that the weights to go on from were trained with, else a new one; kept in ``work``.
+
+    It is kept even where it is a published one: a checkpoint is worth nothing under other word numbers.
+    """
+    kept, published = settings.work / "base" / "tokenizer", settings.out / NAME / "tokenizer"
+    found = next((folder for folder in (kept, published) if folder.exists()), None)
+    tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(found) if found else build_tokenizer()
+    if found != kept:
+        tokenizer.save_pretrained(kept)
     return tokenizer
 
 
