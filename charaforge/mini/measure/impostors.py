@@ -23,6 +23,7 @@ from charaforge.generation.generator import Generator
 from charaforge.logs import track
 from charaforge.mini import world
 from charaforge.mini.characters import Character
+from charaforge.mini.recipes.export import renew_card
 from charaforge.mini.render import render
 from charaforge.mini.scenes import sample_scene, scene_tags
 from charaforge.perception.ccip import IdentityEncoder
@@ -86,6 +87,7 @@ def main() -> None:
     name = "impostors.npz" if arguments.kind == "real" else "impostors_generated.npz"
     with replacing(folder / name) as temporary:
         np.savez_compressed(temporary, embeddings=embeddings)
+    renew_card(folder)
 
 
 if __name__ == "__main__":

@@ -8,15 +8,13 @@
 
 import argparse
 import importlib
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from charaforge.mini.measure.bars import Bar, missed
 from charaforge.mini.model_card import write_model_card
-from charaforge.mini.recipes.export import sums_of
-from charaforge.warehouse.atomic import write_json
+from charaforge.mini.recipes.export import renew_card
 
 MODULES = {
     "mini-tagger": "tagger",
@@ -54,10 +52,7 @@ def measure(name: str, folder: Path, work: Path, vae: Path | None = None) -> dic
 
 def record(folder: Path, figures: Mapping[str, float]) -> None:
     """Write figures and the files' sums into ``card.json``, and write ``MODEL_CARD.md`` anew."""
-    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-    card["sha256"] = sums_of(folder)
-    card["measured"] = {name: round(value, 4) for name, value in figures.items()}
-    write_json(folder / "card.json", card)
+    card = renew_card(folder, measured={name: round(value, 4) for name, value in figures.items()})
     write_model_card(folder, {name: str(bar) for name, bar in bars_of(card["name"]).items()})
 
 

@@ -1,6 +1,7 @@
 """Writes a trained net as ONNX, and the card that goes with it."""
 
 import hashlib
+import json
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -89,3 +90,11 @@ def sums_of(folder: Path) -> dict[str, str]:
     told = {"card.json", "MODEL_CARD.md"}
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in told)
     return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def renew_card(folder: Path, **facts: Any) -> dict[str, Any]:
+    """Write the files' present sums, and facts that changed, into ``card.json``; return the card."""
+    card: dict[str, Any] = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    card |= {**facts, "sha256": sums_of(folder)}
+    write_json(folder / "card.json", card)
+    return card
