@@ -12,7 +12,7 @@ import argparse
 import json
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +26,8 @@ from charaforge.mini import world
 from charaforge.mini.attributes import decide
 from charaforge.mini.measure.bars import Bar, missed
 from charaforge.mini.measure.pose import compared
+from charaforge.mini.model_card import write_model_card
+from charaforge.mini.recipes.export import renew_card
 from charaforge.mini.recipes.ip_adapter import shown_tags
 from charaforge.mini.recipes.maps import depth_map, line_map, pose_map
 from charaforge.mini.render import keypoints, render
@@ -53,6 +55,15 @@ BARS = {
     "canny_gain_share": Bar(0.5),
     "reference_top1": Bar(0.5),
 }
+
+MODELS = {
+    "mini-controlnet-pose": ("controlnet", ("pose_",)),
+    "mini-controlnet-depth": ("controlnet", ("depth_",)),
+    "mini-controlnet-lineart": ("controlnet", ("lineart_", "canny_")),
+    "mini-ip-adapter": ("ipadapter", ("reference_",)),
+    "mini-annotator": ("annotator", ("depth_error_floor", "lineart_error_floor")),
+}
+"""Model to its kind and how the figures about it begin."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +228,16 @@ def measure(bench: Bench, names: Sequence[str], count: int = SCENES) -> dict[str
     return figures
 
 
+def record(bench: Bench, figures: Mapping[str, float]) -> None:
+    """Write the figures into card and model card of each model that they are about."""
+    for name, (kind, begin) in MODELS.items():
+        own = {k: round(v, 4) for k, v in figures.items() if k.startswith(begin)}
+        if own:
+            folder = bench.folder(name, kind)
+            renew_card(folder, measured=own)
+            write_model_card(folder, {k: str(BARS[k]) for k in own if k in BARS})
+
+
 def main() -> int:
     """Print the figures, then the bars that are missed; 4 where there are any."""
     parser = argparse.ArgumentParser(
@@ -225,6 +246,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", default=["pose", "depth", "lineart", "canny", "reference"])
     parser.add_argument("--out", type=Path, required=True, help="folder of maps, sheets and figures.json")
     parser.add_argument("--count", type=int, default=SCENES, help=f"scenes [default: {SCENES}]")
+    parser.add_argument("--record", action="store_true", help="write the figures into the models' cards")
     arguments = parser.parse_args()
     warehouse = bootstrap()
     bench = Bench(warehouse, Generator(warehouse), arguments.out)
@@ -232,6 +254,8 @@ def main() -> int:
     sys.stdout.write("".join(f"{name:28} {value:8.4f}\n" for name, value in figures.items()))
     with replacing(arguments.out / "figures.json") as temporary:
         temporary.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    if arguments.record:
+        record(bench, figures)
     wanted = {name: bar for name, bar in BARS.items() if name in figures}
     faults = missed(figures, wanted)
     sys.stdout.write("".join(f"MISSED {line}\n" for line in faults) or "all bars are met\n")
