@@ -13,6 +13,7 @@ from charaforge.mini.recipes.analytic_vae import PatchPCA, build_vae, install_en
 from charaforge.mini.recipes.architecture import build_scheduler, build_tokenizer, build_unet
 from charaforge.mini.recipes.bf16 import MasterWeights
 from charaforge.mini.recipes.captions import WordTokenizer, training_caption
+from charaforge.mini.recipes.course import Rate, shifted_timesteps
 from charaforge.mini.recipes.publish import publish, published_samples
 from charaforge.mini.recipes.settings import TrainSettings
 from charaforge.mini.recipes.views import as_tensor
@@ -65,10 +66,19 @@ def test_every_word_of_the_world_is_one_token():
 
 
 def test_timesteps_cover_all_of_time_and_lean_towards_noise():
-    steps = base.shifted_timesteps(4000, torch.Generator().manual_seed(0))
+    steps = shifted_timesteps(4000, torch.Generator().manual_seed(0))
     assert steps.min() >= 0
     assert steps.max() == 999
     assert 550 < float(steps.double().mean()) < 680
+
+
+def test_the_rate_rises_holds_and_falls_to_zero():
+    rate = Rate(peak=2.0, warm_up=10, decay_share=0.25)
+    course = [rate.at(step, 100) for step in range(100)]
+    assert course[0] == pytest.approx(0.2)
+    assert course[9:75] == [2.0] * 66
+    assert course[75:] == sorted(course[75:], reverse=True)
+    assert 0 < course[-1] < 0.1
 
 
 def test_gradients_reach_the_optimiser_in_one_memory_layout():
@@ -99,8 +109,7 @@ def _train(work, samples):
 
 def test_base_loss_falls_and_a_stopped_run_goes_on_exactly(small_world, monkeypatch):
     monkeypatch.setattr(base, "_BATCH", 4)
-    monkeypatch.setattr(base, "_WARM_UP_STEPS", 2)
-    monkeypatch.setattr(base, "learning_rate", lambda step, steps: 1e-3)
+    monkeypatch.setattr(base, "_RATE", Rate(peak=1e-3, warm_up=1, decay_share=0))
     whole, halves = small_world / "whole", small_world / "halves"
     _train(whole, 8 * 4)
     _train(halves, 4 * 4)

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from charaforge.mini.recipes import controlnet, ip_adapter, sdxl, vision
 from charaforge.mini.recipes.bank import scene_of
+from charaforge.mini.recipes.course import Rate
 from charaforge.mini.recipes.maps import depth_map, line_map, pose_map
 from charaforge.mini.recipes.settings import TrainSettings
 from charaforge.mini.render import Layer, render
@@ -69,7 +70,7 @@ def _residuals(net: ControlNetModel) -> tuple[list[torch.Tensor], torch.Tensor]:
 def test_a_stopped_controlnet_goes_on_exactly(
     settings: TrainSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(controlnet, "learning_rate", lambda step, steps: 1e-3)
+    monkeypatch.setattr(controlnet, "RATE", Rate(peak=1e-3, warm_up=1, decay_share=0))
     kind, work = controlnet.KINDS["depth"], settings.work / f"{controlnet.KINDS['depth'].name}.safetensors"
     controlnet.train_kind(kind, settings)
     whole = work.read_bytes()

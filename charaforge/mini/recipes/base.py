@@ -6,7 +6,6 @@ averaged weights. Every batch depends on (seed, step) only, so a stopped run goe
 """
 
 import random
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,21 +26,18 @@ from charaforge.mini.recipes.bank import Bank, scene_of
 from charaforge.mini.recipes.bf16 import MasterWeights, training_dtype
 from charaforge.mini.recipes.captions import WordTokenizer, training_caption
 from charaforge.mini.recipes.checkpoints import load_checkpoint, save_checkpoint
+from charaforge.mini.recipes.course import Course, Rate, shifted_timesteps
 from charaforge.mini.recipes.handedness import mostly_one_handed
 from charaforge.mini.recipes.latents import encode_bank, loss_weights
 from charaforge.mini.recipes.publish import NAME, published_samples, seen_samples, write_seen
 from charaforge.mini.recipes.settings import TrainSettings
-from charaforge.mini.recipes.trace import Trace
 from charaforge.mini.recipes.vae import fitted_pca
 
 _LOG = get_logger(__name__)
 PICTURES = 50_000
 _BATCH = 32
 _SAMPLES = 2_000_000
-_PEAK_RATE = 1.2e-3
-_WARM_UP_STEPS = 200
-_DECAY_SHARE = 0.25
-_TIME_SHIFT = 1.7
+_RATE = Rate(peak=1.2e-3, warm_up=200, decay_share=0.25)
 _CHECKPOINT_S = 240.0
 
 
@@ -54,12 +50,6 @@ class Batch:
     timesteps: Tensor
     token_ids: Tensor
     weights: Tensor
-
-
-def shifted_timesteps(batch: int, generator: torch.Generator, shift: float = _TIME_SHIFT) -> Tensor:
-    """One time step per stratum of [0, 1), shifted: t = s u / (1 + (s - 1) u); int64 (B,) in 0..999."""
-    u = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
-    return (1000 * shift * u / (1 + (shift - 1) * u)).long().clamp(0, 999)
 
 
 class BaseData:
@@ -89,13 +79,6 @@ class BaseData:
             token_ids=torch.tensor([self._tokenize(c) for c in captions]),
             weights=self._weights[index].float()[:, None],
         )
-
-
-def learning_rate(step: int, steps: int) -> float:
-    """Warm-up, constant, then linear to zero over the last quarter; ``steps`` may grow between runs."""
-    decay_from = steps * (1 - _DECAY_SHARE)
-    decay = 1.0 if step < decay_from else max(0.0, (steps - step) / (steps - decay_from))
-    return _PEAK_RATE * min(1.0, (step + 1) / _WARM_UP_STEPS) * decay
 
 
 def v_loss(
@@ -140,7 +123,7 @@ class BaseTraining:
         self.unet.set_attn_processor(AttnProcessor())
         self.text.set_attn_implementation("eager")
         self.optimizer = torch.optim.AdamW(
-            self.weights.master, lr=_PEAK_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+            self.weights.master, lr=_RATE.peak, betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
         self.alphas = build_scheduler().alphas_cumprod
         self.checkpoint = settings.work / "base.safetensors"
@@ -200,15 +183,6 @@ def train(settings: TrainSettings) -> dict[str, float]:
     data = BaseData(settings.work, training.tokenizer, settings.seed)
     pipe = settings.work / "base" / "pipe"
     steps = (settings.samples or _SAMPLES) // _BATCH
-    trace, saved = Trace("base", training.step, steps, _BATCH), time.monotonic()
-    try:
-        while training.step < steps:
-            batch = data.batch(training.step)
-            losses = training.train_step(batch, learning_rate(training.step, steps))
-            trace.add(training.step, batch.timesteps, losses)
-            if time.monotonic() - saved > _CHECKPOINT_S:
-                training.save(settings.work / "vae", pipe)
-                saved = time.monotonic()
-    finally:
-        training.save(settings.work / "vae", pipe)
-    return {"loss": trace.last, "samples": float(training.step * _BATCH + training.seen_before)}
+    course = Course("base", steps, _BATCH, _RATE, _CHECKPOINT_S)
+    last = course.follow(training, data.batch, lambda: training.save(settings.work / "vae", pipe))
+    return {"loss": last, "samples": float(training.step * _BATCH + training.seen_before)}

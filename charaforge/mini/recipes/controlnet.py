@@ -8,7 +8,6 @@ loses most of its samples before anything reaches the map's encoder.
 
 import json
 import random
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,16 +24,15 @@ from charaforge.logs import get_logger
 from charaforge.mini.recipes.analytic_vae import LATENT_CHANNELS
 from charaforge.mini.recipes.architecture import TEXT_WIDTH, UNET_CHANNELS, build_scheduler
 from charaforge.mini.recipes.bank import Bank
-from charaforge.mini.recipes.base import shifted_timesteps
 from charaforge.mini.recipes.bf16 import MasterWeights, training_dtype
 from charaforge.mini.recipes.captions import WordTokenizer, training_caption
 from charaforge.mini.recipes.checkpoints import load_checkpoint, save_checkpoint
+from charaforge.mini.recipes.course import Course, Rate, shifted_timesteps
 from charaforge.mini.recipes.export import write_card
 from charaforge.mini.recipes.latents import encode_bank, loss_weights
 from charaforge.mini.recipes.maps import Layers, Maps, depth_map, edges, line_map, pose_map
 from charaforge.mini.recipes.sdxl import take_over
 from charaforge.mini.recipes.settings import TrainSettings
-from charaforge.mini.recipes.trace import Trace
 from charaforge.mini.recipes.vae import fitted_pca
 
 _LOG = get_logger(__name__)
@@ -43,9 +41,7 @@ PICTURES = 20_000
 MAP_CHANNELS = (8, 16, 32, 32)
 _BATCH = 32
 _SAMPLES = 60_000
-_PEAK_RATE = 1.5e-3
-_WARM_UP_STEPS = 60
-_DECAY_SHARE = 0.4
+RATE = Rate(peak=1.5e-3, warm_up=60, decay_share=0.4)
 _TIME_SHIFT = 3.0
 """Leans to noise, where shapes are decided."""
 _CHECKPOINT_S = 120.0
@@ -209,7 +205,7 @@ class ControlTraining:
         self.unet.set_attn_processor(AttnProcessor())
         self.text.set_attn_implementation("eager")
         self.optimizer = torch.optim.AdamW(
-            self.weights.master, lr=_PEAK_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+            self.weights.master, lr=RATE.peak, betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
         self.alphas = build_scheduler().alphas_cumprod
         self.checkpoint = settings.work / f"{kind.name}.safetensors"
@@ -265,30 +261,14 @@ def unet_sha256(out: Path) -> str:
     return str(card["sha256"]["unet/diffusion_pytorch_model.safetensors"])
 
 
-def learning_rate(step: int, steps: int) -> float:
-    """Warm-up, constant, then linear to zero; ``steps`` may grow between runs."""
-    decay_from = steps * (1 - _DECAY_SHARE)
-    decay = 1.0 if step < decay_from else max(0.0, (steps - step) / (steps - decay_from))
-    return _PEAK_RATE * min(1.0, (step + 1) / _WARM_UP_STEPS) * decay
-
-
 def train_kind(kind: Kind, settings: TrainSettings) -> dict[str, float]:
     """Train one net and write it to ``settings.out``; the same call goes on where a stopped run was."""
     torch.set_num_threads(1)
     training = ControlTraining(settings, kind)
     data = ControlData(settings.work, kind, training.tokenizer, settings.seed)
     steps = (settings.samples or _SAMPLES) // _BATCH
-    trace, saved = Trace(kind.name, training.step, steps, _BATCH), time.monotonic()
-    try:
-        while training.step < steps:
-            batch = data.batch(training.step)
-            losses = training.train_step(batch, learning_rate(training.step, steps))
-            trace.add(training.step, batch.timesteps, losses)
-            if time.monotonic() - saved > _CHECKPOINT_S:
-                training.save()
-                saved = time.monotonic()
-    finally:
-        training.save()
+    course = Course(kind.name, steps, _BATCH, RATE, _CHECKPOINT_S)
+    last = course.follow(training, data.batch, training.save)
     folder = settings.out / kind.name
     training.export(folder)
     samples = training.step * _BATCH
@@ -301,4 +281,4 @@ def train_kind(kind: Kind, settings: TrainSettings) -> dict[str, float]:
         base_sha256=unet_sha256(settings.out),
         uses=list(kind.types),
     )
-    return {"loss": trace.last, "samples": float(samples)}
+    return {"loss": last, "samples": float(samples)}

@@ -6,8 +6,7 @@ leave out, more often than not, what the reference shows. Written in the publish
 """
 
 import random
-import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +20,14 @@ from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjec
 from charaforge.logs import get_logger, track
 from charaforge.mini.recipes.architecture import TEXT_WIDTH, build_scheduler
 from charaforge.mini.recipes.bank import Bank
-from charaforge.mini.recipes.base import shifted_timesteps
 from charaforge.mini.recipes.bf16 import MasterWeights, training_dtype
 from charaforge.mini.recipes.captions import WordTokenizer, training_caption
 from charaforge.mini.recipes.checkpoints import load_checkpoint, save_checkpoint
-from charaforge.mini.recipes.controlnet import BASE, learning_rate, unet_sha256
+from charaforge.mini.recipes.controlnet import BASE, RATE, unet_sha256
+from charaforge.mini.recipes.course import Course, shifted_timesteps
 from charaforge.mini.recipes.export import write_card
 from charaforge.mini.recipes.latents import encode_bank
 from charaforge.mini.recipes.settings import TrainSettings
-from charaforge.mini.recipes.trace import Trace
 from charaforge.mini.recipes.vae import fitted_pca
 from charaforge.mini.recipes.vision import embed, preprocessor_config, train_encoder
 from charaforge.mini.render import render
@@ -59,6 +57,17 @@ def shown_tags(scene: Scene) -> set[str]:
     return told | {f"{scene.clothes} {scene.outfit}"}
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch: latents, noise (B,16,16,16), timesteps (B,), ids (B,77), reference embeddings (B,1,D)."""
+
+    latents: Tensor
+    noise: Tensor
+    timesteps: Tensor
+    token_ids: Tensor
+    embeds: Tensor
+
+
 class ReferenceData:
     """Targets with captions and the embedding of a reference; batch ``step`` is the same on every run."""
 
@@ -73,14 +82,14 @@ class ReferenceData:
         self._tokenize = WordTokenizer(tokenizer)
         self._seed = seed
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Latents, noise, time steps, ids (B, 77) and reference embeddings (B, 1, D) of one step."""
+    def batch(self, step: int) -> Batch:
+        """Draw pictures, wordings, references, noise and time steps of one step."""
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + step)
         rng = random.Random(f"reference {self._seed} {step}")
         index = torch.randint(0, len(self._latents), (_BATCH,), generator=generator)
         latents = self._latents[index].float()
         kept = torch.tensor([float(rng.random() >= _WITHOUT_PICTURE) for _ in range(_BATCH)])
-        return (
+        return Batch(
             latents,
             torch.randn(latents.shape, generator=generator),
             shifted_timesteps(_BATCH, generator),
@@ -150,7 +159,7 @@ class AdapterTraining:
         nn.Module.to(self.text, dtype=self.dtype)
         self.text.set_attn_implementation("eager")
         self.optimizer = torch.optim.AdamW(
-            self.weights.master, lr=1e-3, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+            self.weights.master, lr=RATE.peak, betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
         self.alphas = build_scheduler().alphas_cumprod
         self.checkpoint = settings.work / f"{NAME}.safetensors"
@@ -176,16 +185,16 @@ class AdapterTraining:
                 parts[f"ip_adapter.{place}"] = processor
         return parts
 
-    def train_step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor, Tensor], rate: float) -> Tensor:
+    def train_step(self, batch: Batch, rate: float) -> Tensor:
         """One optimiser step; returns the loss per sample, (B,)."""
-        latents, noise, timesteps, ids, embeds = batch
+        latents, noise, timesteps = batch.latents, batch.noise, batch.timesteps
         a = self.alphas[timesteps].view(-1, 1, 1, 1)
         noisy = (a.sqrt() * latents + (1 - a).sqrt() * noise).to(
             dtype=self.dtype, memory_format=torch.channels_last
         )
         with torch.no_grad():
-            context = self.text(ids)[0]
-        added = {"image_embeds": [embeds.to(self.dtype)]}
+            context = self.text(batch.token_ids)[0]
+        added = {"image_embeds": [batch.embeds.to(self.dtype)]}
         predicted = self.unet(noisy, timesteps, context, added_cond_kwargs=added).sample.float()
         losses: Tensor = (predicted - (a.sqrt() * noise - (1 - a).sqrt() * latents)).square().mean((1, 2, 3))
         for group in self.optimizer.param_groups:
@@ -224,17 +233,8 @@ def train(settings: TrainSettings) -> dict[str, float]:
     training = AdapterTraining(settings, width)
     data = ReferenceData(settings.work, encoder, training.tokenizer, settings.seed)
     steps = (settings.samples or _SAMPLES) // _BATCH
-    trace, saved = Trace(NAME, training.step, steps, _BATCH), time.monotonic()
-    try:
-        while training.step < steps:
-            batch = data.batch(training.step)
-            losses = training.train_step(batch, learning_rate(training.step, steps))
-            trace.add(training.step, batch[2], losses)
-            if time.monotonic() - saved > _CHECKPOINT_S:
-                training.save()
-                saved = time.monotonic()
-    finally:
-        training.save()
+    course = Course(NAME, steps, _BATCH, RATE, _CHECKPOINT_S)
+    last = course.follow(training, data.batch, training.save)
     folder = settings.out / NAME
     folder.mkdir(parents=True, exist_ok=True)
     training.export(folder / "ip-adapter.safetensors")
@@ -245,4 +245,4 @@ def train(settings: TrainSettings) -> dict[str, float]:
     trained_on = {"recipe": "charaforge mini train ip_adapter", "samples": samples}
     unet = unet_sha256(settings.out)
     write_card(folder, "ipadapter", trained_on, base=BASE, base_sha256=unet, uses=["face", "style"])
-    return {"loss": trace.last, "samples": float(samples)}
+    return {"loss": last, "samples": float(samples)}

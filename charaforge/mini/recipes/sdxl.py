@@ -7,7 +7,6 @@ the same name and shape; everything else is learnt here.
 """
 
 import random
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,15 +28,15 @@ from charaforge.mini import world
 from charaforge.mini.recipes.analytic_vae import LATENT_CHANNELS
 from charaforge.mini.recipes.architecture import MAX_TOKENS, TEXT_WIDTH, UNET_CHANNELS, build_text_encoder
 from charaforge.mini.recipes.bank import Bank, scene_of
-from charaforge.mini.recipes.base import PICTURES, shifted_timesteps
+from charaforge.mini.recipes.base import PICTURES
 from charaforge.mini.recipes.bf16 import MasterWeights, training_dtype
 from charaforge.mini.recipes.captions import WordTokenizer, training_caption
 from charaforge.mini.recipes.checkpoints import load_checkpoint, save_checkpoint
+from charaforge.mini.recipes.course import Course, Rate, shifted_timesteps
 from charaforge.mini.recipes.handedness import mostly_one_handed
 from charaforge.mini.recipes.latents import encode_bank, loss_weights
 from charaforge.mini.recipes.publish import write_seen
 from charaforge.mini.recipes.settings import TrainSettings
-from charaforge.mini.recipes.trace import Trace
 from charaforge.mini.recipes.vae import fitted_pca
 
 _LOG = get_logger(__name__)
@@ -48,9 +47,7 @@ TIME_WIDTH = 32
 """Sinusoidal features per size number."""
 _BATCH = 32
 _SAMPLES = 1_000_000
-_PEAK_RATE = 1.2e-3
-_WARM_UP_STEPS = 300
-_DECAY_SHARE = 0.25
+_RATE = Rate(peak=1.2e-3, warm_up=300, decay_share=0.25)
 _CHECKPOINT_S = 240.0
 _CROP_SHARE = 0.2
 _MOST_CELLS = 2
@@ -226,7 +223,7 @@ class SdxlTraining:
             nn.Module.to(encoder, dtype=self.dtype)
             encoder.set_attn_implementation("eager")
         self.optimizer = torch.optim.AdamW(
-            self.weights.master, lr=_PEAK_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+            self.weights.master, lr=_RATE.peak, betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
         self.alphas = build_scheduler().alphas_cumprod
         self.checkpoint = settings.work / "sdxl.safetensors"
@@ -311,13 +308,6 @@ def take_over(module: nn.Module, source: Mapping[str, Any]) -> int:
     return taken
 
 
-def learning_rate(step: int, steps: int) -> float:
-    """Warm-up, constant, then linear to zero over the last quarter; ``steps`` may grow between runs."""
-    decay_from = steps * (1 - _DECAY_SHARE)
-    decay = 1.0 if step < decay_from else max(0.0, (steps - step) / (steps - decay_from))
-    return _PEAK_RATE * min(1.0, (step + 1) / _WARM_UP_STEPS) * decay
-
-
 def train(settings: TrainSettings) -> dict[str, float]:
     """Train mini-sdxl; the same command goes on where a stopped run was."""
     torch.set_num_threads(1)
@@ -325,15 +315,6 @@ def train(settings: TrainSettings) -> dict[str, float]:
     data = SdxlData(settings.work, training.tokenizer, settings.seed)
     pipe = settings.work / "sdxl" / "pipe"
     steps = (settings.samples or _SAMPLES) // _BATCH
-    trace, saved = Trace("sdxl", training.step, steps, _BATCH), time.monotonic()
-    try:
-        while training.step < steps:
-            batch = data.batch(training.step)
-            losses = training.train_step(batch, learning_rate(training.step, steps))
-            trace.add(training.step, batch.timesteps, losses)
-            if time.monotonic() - saved > _CHECKPOINT_S:
-                training.save(settings.work / "vae", pipe)
-                saved = time.monotonic()
-    finally:
-        training.save(settings.work / "vae", pipe)
-    return {"loss": trace.last, "samples": float(training.step * _BATCH)}
+    course = Course("sdxl", steps, _BATCH, _RATE, _CHECKPOINT_S)
+    last = course.follow(training, data.batch, lambda: training.save(settings.work / "vae", pipe))
+    return {"loss": last, "samples": float(training.step * _BATCH)}
