@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from backend.core.uploads import take_in_base64
 from backend.jobs.queue import JobQueue
 from backend.schemas.sdapi import Image2Image, PngInfo, Text2Image
 from charaforge.config.settings import default_model
+from charaforge.requests.infotext_reading import read_infotext
 from charaforge.requests.inputs import InitImage
 from charaforge.requests.samplers import SCHEDULES, SOLVERS
 
@@ -100,7 +102,16 @@ def png_info(body: PngInfo, request: Request) -> dict[str, Any]:
     path = take_in_base64(request.app.state.warehouse, body.image)
     with Image.open(path, formats=tuple(FORMATS)) as image:
         items = {str(key): value for key, value in image.info.items() if isinstance(value, str)}
-    return {"info": items.get("parameters", ""), "items": items, "parameters": {}}
+    text = items.get("parameters", "")
+    return {"info": text, "items": items, "parameters": _parameters(text)}
+
+
+def _parameters(text: str) -> dict[str, str]:
+    """Return an infotext's values by A1111's keys, its size in two numbers beside."""
+    told = read_infotext(text)
+    size = re.fullmatch(r"(\d+)x(\d+)", told.values.get("Size", ""))
+    sides = {"Size-1": size[1], "Size-2": size[2]} if size else {}
+    return {"Prompt": told.prompt, "Negative prompt": told.negative, **told.values, **sides} if text else {}
 
 
 def _rendered(body: Text2Image, queue: JobQueue, init: dict[str, Any] | None) -> dict[str, Any]:

@@ -219,10 +219,11 @@ class Generator:
         values: dict[str, str] = {}
         for lora in reversed(setting.loras):  # the first LoRA that knows a placeholder fills it
             values |= lora.file.placeholders
+        filled = [(asked, _filled(settled, values)) for asked, settled in run]
         encoder = WordEncoder(
             setting.base.bundle,
             run[0][1].clip_skip,
-            self._inversions.of(run),
+            self._inversions.of([request for _, request in filled]),
             self._prompts,
             acting=tuple(
                 (lora.file.sha256, lora.use.te_weight, lora.use.weight, str(lora.use.blocks))
@@ -231,9 +232,8 @@ class Generator:
         )
         drafts = []
         with only(setting.base.bundle, "text_encoders", rung, self._device):
-            for asked, settled in run:
-                filled = _filled(settled, values)
-                drafts.append(Draft(asked, filled, encoder.words(filled.prompt, filled.negative)))
+            for asked, request in filled:
+                drafts.append(Draft(asked, request, encoder.words(request.prompt, request.negative)))
         return drafts
 
     def _job(self, draft: Draft, setting: Setting) -> Job:

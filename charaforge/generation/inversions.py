@@ -43,17 +43,15 @@ class Inversions:
         self._registry = registry
         self._read: dict[Path, Inversion] = {}
 
-    def of(
-        self, run: Sequence[tuple[GenerationRequest, GenerationRequest]]
-    ) -> dict[str, Mapping[int, Tensor]]:
-        """Return the embeddings whose name stands in a settled prompt of the run, by lower-case name.
+    def of(self, requests: Sequence[GenerationRequest]) -> dict[str, Mapping[int, Tensor]]:
+        """Return the embeddings whose name stands in a rendered prompt, by lower-case name.
 
         Raises:
             ModelFileError: a file that is named cannot be read.
         """
         found: dict[str, Mapping[int, Tensor]] = {}
-        for _, settled in run:
-            found |= {name: one.vectors for name, one in self._named(settled).items()}
+        for request in requests:
+            found |= {name: one.vectors for name, one in self._named(request).items()}
         return found
 
     def sha256s(self, rendered: GenerationRequest) -> dict[str, str]:

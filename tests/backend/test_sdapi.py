@@ -50,6 +50,14 @@ def test_pictures_come_as_base64_with_their_seeds(a1111: TestClient) -> None:
     assert [picture(image).size for image in told["images"]] == [(64, 64)] * 2
     texts = a1111.post(f"{SD}/png-info", json={"image": told["images"][0]}).json()
     assert texts["info"] == info["infotexts"][0]
+    told_again = {key: texts["parameters"][key] for key in ("Prompt", "Sampler", "Seed", "Size-1", "Size-2")}
+    assert told_again == {
+        "Prompt": BODY["prompt"],
+        "Sampler": "Euler a",
+        "Seed": "5",
+        "Size-1": "64",
+        "Size-2": "64",
+    }
     again = a1111.post(
         f"{SD}/img2img", json={**BODY, "init_images": [f"data:image/png;base64,{told['images'][0]}"]}
     )

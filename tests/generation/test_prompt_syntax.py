@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,14 @@ from diffusers import StableDiffusionXLPipeline
 from PIL import Image
 from safetensors.torch import save_file
 
+from charaforge.diffusion.bundle import load_bundle
 from charaforge.generation.generator import Generator
 from charaforge.generation.outputs import png_bytes
 from charaforge.perception.wd14 import WD14Tagger
 from charaforge.requests.generation import GenerationRequest
 from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.registry import Registry
+from tests.fixtures.tiny_loras import random_lora
 from tests.fixtures.tiny_models import tiny_warehouse
 from tests.fixtures.tiny_sdxl import tiny_sdxl
 
@@ -89,6 +93,22 @@ def test_a_textual_inversion_acts_where_its_name_stands_and_is_recorded(both: Wa
     (picture,) = generator.generate(GenerationRequest.model_validate(told))
     digest = hashlib.sha256((folder / "glow-x.safetensors").read_bytes()).hexdigest()
     assert picture.recipe["nets"] == {"glow-x": digest}
+
+
+def test_a_placeholder_may_stand_for_a_textual_inversion(both: Warehouse) -> None:
+    bundle = load_bundle(both.sd / "tiny-sd", "tiny-sd")
+    random_lora(both.lora_folder("charA") / "charA.safetensors", bundle, seed=1)  # its character is "zxq"
+    folder = both.embeddings / "zxq"
+    folder.mkdir(parents=True)
+    save_file({"emb_params": torch.ones(1, 32)}, folder / "zxq.safetensors")
+    generator, lora = Generator(both, device="cpu"), [{"name": "charA"}]
+    named = draw(generator, "girl, zxq", loras=lora)
+    filled = draw(generator, "girl, [character]", loras=lora)
+    pixels = [np.asarray(Image.open(io.BytesIO(data))) for data in (named, filled)]
+    assert np.array_equal(*pixels)
+    shutil.rmtree(folder)
+    without = draw(Generator(both, device="cpu"), "girl, [character]", loras=lora)
+    assert not np.array_equal(np.asarray(Image.open(io.BytesIO(without))), pixels[0])
 
 
 def test_a_weight_moves_what_a_tagger_sees(tmp_path: Path) -> None:
