@@ -9,6 +9,7 @@ CharaForgeError                 exit 1  something went wrong while working
 ├── WarehouseError              exit 1  the shared warehouse cannot be used
 ├── ModelFileError              exit 1  a model file is missing, broken, of another family, or a pickle
 ├── DatasetError                exit 1  a dataset has nothing usable in it
+│   └── PictureError                    one picture cannot be read; becomes a row with this reason
 ├── GenerationError             exit 1  pictures could not be rendered
 │   └── BlockedError                    a picture that the safety filter does not let through
 └── ServiceError                exit 1  the REST service refused, or could not be reached
@@ -127,6 +128,12 @@ class DatasetError(CharaForgeError):
     """A dataset, or a picture of it, cannot be used."""
 
     slug = "dataset"
+
+
+class PictureError(DatasetError):
+    """One picture cannot be read, for the reason that the message gives."""
+
+    slug = "picture"
 
 
 class GenerationError(CharaForgeError):
