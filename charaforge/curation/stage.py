@@ -1,4 +1,4 @@
-"""Running one stage over many files: cached by content, resumable, decoding ahead, never stopping at a file.
+"""Running stages over many files: cached by content, resumable, decoding ahead, never stopping at a file.
 
 A stage is a function from pictures to rows. What it gave for a content is remembered in
 `<cache>/<stage>/<key>.jsonl`, where the key stands for its parameters and its model; so the same bytes are
@@ -12,9 +12,11 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from charaforge.curation.cache import Lines, read_lines
 from charaforge.curation.fingerprints import THREADS, Fingerprint, fingerprints
@@ -57,63 +59,104 @@ class Stage:
 
 
 def run_stage(stage: Stage, files: Sequence[Path], cache: Path) -> dict[Path, Row]:
-    """Run a stage over files.
+    """Run a stage over files; see `run_stages`, which runs several in one pass."""
+    return run_stages([stage], files, cache)[0]
+
+
+def run_stages(stages: Sequence[Stage], files: Sequence[Path], cache: Path) -> list[dict[Path, Row]]:
+    """Run stages over files, decoding each picture once for all of them.
 
     Args:
-        stage: what to do.
+        stages: what to do.
         files: the files, each once.
         cache: folder of what is remembered.
 
     Returns:
-        One row per file, in the order of `files`: "sha256" ("" where the file cannot be read), "error" ("" or
-        the reason), and without an error what `work` gave. Errors are not remembered, but tried again.
+        Per stage one row per file, in the order of `files`: "sha256" ("" where the file cannot be read),
+        "error" ("" or the reason), and without an error what `work` gave. Errors are not remembered, but
+        tried again.
 
     Raises:
         WarehouseError: another run is using the cache, or it cannot be written.
         CharaForgeError: `work` raised one: the stage itself, not a file, is at fault.
     """
     marks = fingerprints(files, cache)
-    store = cache / stage.name / f"{stage.key}.jsonl"
-    done: dict[str, Row] = {line["sha256"]: line["row"] for line in read_lines(store) if "row" in line}
-    errors: dict[str, str] = {}
     wanted = {mark.sha256: (path, mark) for path, mark in reversed(marks.items()) if not mark.error}
-    todo = [one for sha256, one in reversed(wanted.items()) if sha256 not in done]
-    already = len(wanted) - len(todo)
-    with Lines(store) as lines, Progress(len(wanted), stage.name, "pictures", already) as progress:
-        for pictures, failed in _decoded(todo, stage.batch):
-            rows = dict(zip((p.sha256 for p in pictures), _work(stage, pictures), strict=True))
-            fresh = {sha256: row for sha256, row in rows.items() if not row.get("error")}
-            lines.append({"sha256": sha256, "row": row} for sha256, row in fresh.items())
-            done |= fresh
-            errors |= failed | {sha256: str(rows[sha256]["error"]) for sha256 in rows.keys() - fresh.keys()}
-            progress.advance(len(rows) + len(failed))
-    return {path: _row(mark, done, errors) for path, mark in marks.items()}
+    with ExitStack() as stack:
+        runs = [stack.enter_context(_Run(stage, cache)) for stage in stages]
+        todo = [one for sha256, one in reversed(wanted.items()) if any(run.lacks(sha256) for run in runs)]
+        label, already = " + ".join(stage.name for stage in stages), len(wanted) - len(todo)
+        progress = stack.enter_context(Progress(len(wanted), label, "pictures", already))
+        for mark, reading in _read_ahead(todo, max(stage.batch for stage in stages)):
+            _hand_over(mark, reading, runs)
+            progress.advance()
+        for run in runs:
+            run.flush()
+        return [run.rows(marks) for run in runs]
 
 
-def _row(mark: Fingerprint, done: Mapping[str, Row], errors: Mapping[str, str]) -> Row:
-    if mark.sha256 in done:
-        return {**done[mark.sha256], "sha256": mark.sha256, "error": ""}
-    return {"sha256": mark.sha256, "error": mark.error or errors[mark.sha256]}
+def _hand_over(mark: Fingerprint, reading: Future[Picture], runs: Sequence[_Run]) -> None:
+    try:
+        picture = reading.result()
+        if picture.sha256 != mark.sha256:
+            raise PictureError("the file changed while it was read; run again")
+    except PictureError as error:
+        for run in runs:
+            run.errors[mark.sha256] = error.message
+    else:
+        for run in runs:
+            run.take(picture)
 
 
-def _decoded(
-    todo: Sequence[tuple[Path, Fingerprint]], size: int
-) -> Iterator[tuple[list[Picture], dict[str, str]]]:
-    """Yield groups of pictures, each with what failed meanwhile: sha256 -> error."""
-    group: list[Picture] = []
-    failed: dict[str, str] = {}
-    for mark, future in _read_ahead(todo, size):
-        try:
-            picture = future.result()
-            if picture.sha256 != mark.sha256:
-                raise PictureError("the file changed while it was read; run again")
-            group.append(picture)
-        except PictureError as error:
-            failed[mark.sha256] = error.message
-        if len(group) + len(failed) >= size or sum(one.rgb.nbytes for one in group) >= AHEAD_BYTES:
-            yield group, failed
-            group, failed = [], {}
-    yield group, failed
+class _Run:
+    """One stage under way: what is done, and the pictures that wait for the next call of `work`."""
+
+    def __init__(self, stage: Stage, cache: Path) -> None:
+        store = cache / stage.name / f"{stage.key}.jsonl"
+        self._stage = stage
+        self._lines = Lines(store)
+        self._done: dict[str, Row] = {
+            line["sha256"]: line["row"] for line in read_lines(store) if "row" in line
+        }
+        self._waiting: list[Picture] = []
+        self.errors: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        self._lines.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lines.__exit__(kind, error, trace)
+
+    def lacks(self, sha256: str) -> bool:
+        return sha256 not in self._done
+
+    def take(self, picture: Picture) -> None:
+        """Work on the picture, or let it wait until a group is full."""
+        if self.lacks(picture.sha256):
+            self._waiting.append(picture)
+            held = sum(one.rgb.nbytes for one in self._waiting)
+            if len(self._waiting) == self._stage.batch or held >= AHEAD_BYTES:
+                self.flush()
+
+    def flush(self) -> None:
+        """Work on what waits, and remember it."""
+        rows = dict(zip((p.sha256 for p in self._waiting), _work(self._stage, self._waiting), strict=True))
+        fresh = {sha256: row for sha256, row in rows.items() if not row.get("error")}
+        self._lines.append({"sha256": sha256, "row": row} for sha256, row in fresh.items())
+        self._done |= fresh
+        self.errors |= {sha256: str(rows[sha256]["error"]) for sha256 in rows.keys() - fresh.keys()}
+        self._waiting = []
+
+    def rows(self, marks: Mapping[Path, Fingerprint]) -> dict[Path, Row]:
+        return {path: self._row(mark) for path, mark in marks.items()}
+
+    def _row(self, mark: Fingerprint) -> Row:
+        if mark.sha256 in self._done:
+            return {**self._done[mark.sha256], "sha256": mark.sha256, "error": ""}
+        return {"sha256": mark.sha256, "error": mark.error or self.errors[mark.sha256]}
 
 
 def _read_ahead(

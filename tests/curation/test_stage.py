@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from charaforge.curation.cache import Lines
-from charaforge.curation.pictures import Picture
-from charaforge.curation.stage import Stage, run_stage
+from charaforge.curation.pictures import Picture, read_picture
+from charaforge.curation.stage import Stage, run_stage, run_stages
 from charaforge.errors import ModelFileError, WarehouseError
 
 
@@ -138,3 +138,21 @@ def test_large_pictures_make_small_groups(tmp_path: Path, monkeypatch: pytest.Mo
     work = Counting()
     run_stage(Stage("look", work), files, tmp_path / "cache")
     assert max(work.batches) == 2
+
+
+def test_stages_share_one_reading(files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def reading(path: Path) -> Picture:
+        read.append(path)
+        return read_picture(path)
+
+    monkeypatch.setattr("charaforge.curation.stage.read_picture", reading)
+    run_stage(Stage("first", Counting()), files[:4], tmp_path / "cache")
+    read.clear()
+    first, second = Counting(), Counting(fail_at=1)
+    rows = run_stages([Stage("first", first), Stage("second", second, batch=2)], files, tmp_path / "cache")
+    assert len(read) == 9
+    assert first.batches == [5]
+    assert [row["grey"] for row in rows[0].values()] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 0]
+    assert [row.get("grey") for row in rows[1].values()] == [0, None, 2, 3, 4, 5, 6, 7, 8, 0]
