@@ -7,11 +7,8 @@ cards of the nets (`"base": NAME, "uses": ["pose", …]`) say which one belongs 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from charaforge.diffusion.bundle import Bundle
@@ -21,6 +18,7 @@ from charaforge.errors import UnknownNameError
 from charaforge.perception.annotator import Annotator
 from charaforge.perception.safety import SafetyChecker
 from charaforge.perception.simcc import PoseEstimator
+from charaforge.warehouse.digests import weights_sha256
 from charaforge.warehouse.registry import ModelEntry, Registry
 
 KEPT = 4
@@ -121,26 +119,3 @@ class ToolShelf:
                 return entry.name
         names = [entry.name for entry in entries]
         raise UnknownNameError(kind, f"{use} of {bundle.name}", names, hint="name one as its model")
-
-
-def weights_sha256(path: Path) -> str:
-    """Return the sha256 of a net's weights: of its file, or over names and digests of its several files."""
-    if path.is_file():
-        return _sha256(path, *_stamp(path))
-    files = sorted(file for file in path.rglob("*") if file.suffix in (".safetensors", ".onnx"))
-    if len(files) == 1:
-        return _sha256(files[0], *_stamp(files[0]))
-    lines = [f"{_sha256(file, *_stamp(file))}  {file.relative_to(path).as_posix()}\n" for file in files]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _stamp(file: Path) -> tuple[int, int]:
-    told = file.stat()
-    return told.st_size, told.st_mtime_ns
-
-
-@lru_cache(maxsize=256)
-def _sha256(file: Path, size: int, changed_ns: int) -> str:
-    """Return the sha256 of a file; `size` and `changed_ns` only tell its versions apart."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -14,8 +14,10 @@ from PIL import Image
 
 from charaforge.errors import ModelFileError
 from charaforge.perception.batches import batches
+from charaforge.perception.flatten import on_white
 from charaforge.perception.session import open_session
 
+PREPROC_ID = "ccip"
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -26,6 +28,8 @@ class IdentityEncoder:
     Attributes:
         threshold: Largest CCIP difference that the model's makers call the same character; None if untold.
     """
+
+    preproc_id = PREPROC_ID
 
     def __init__(self, folder: Path) -> None:
         """Open ``folder``/model_feat.onnx, and metrics.json beside it where there is one.
@@ -51,7 +55,7 @@ class IdentityEncoder:
 
 def prepare(image: Image.Image, side: int) -> npt.NDArray[np.float32]:
     """Squash to ``side`` x ``side`` (bilinear), normalise as CLIP does; float32 (3, side, side)."""
-    squashed = image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
+    squashed = on_white(image).resize((side, side), Image.Resampling.BILINEAR)
     unit = np.asarray(squashed, np.float32) / 255
     normalised = (unit - np.asarray(CLIP_MEAN, np.float32)) / np.asarray(CLIP_STD, np.float32)
     return np.ascontiguousarray(normalised.transpose(2, 0, 1))

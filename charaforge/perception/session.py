@@ -9,6 +9,22 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 
+def only_model(folder: Path) -> Path:
+    """Return the ONNX file of a model: ``model.onnx``, or the only one in its folder, or the path itself.
+
+    Raises:
+        ModelFileError: there are several, or none.
+    """
+    if folder.is_file() or (folder / "model.onnx").is_file():
+        return folder if folder.is_file() else folder / "model.onnx"
+    files = sorted(folder.glob("*.onnx"))
+    if len(files) != 1:
+        raise ModelFileError(
+            f"{folder} holds {len(files)} ONNX files", "call the one that is meant model.onnx"
+        )
+    return files[0]
+
+
 def open_session(path: Path) -> "ort.InferenceSession":
     """Open an ONNX model on CUDA where onnxruntime offers it, else on the CPU.
 

@@ -66,6 +66,7 @@ class Warehouse:
                 "controlnet": (self.models / "controlnet",),
                 "ipadapter": (self.models / "ipadapter",),
                 "tagger": (self.models / "taggers",),
+                "detector": (self.models / "detectors",),
                 "pose": (self.models / "pose",),
                 "identity": (self.models / "identity",),
                 "annotator": (self.models / "annotators",),

@@ -13,6 +13,7 @@ from charaforge.warehouse.cards import PICKLE_SUFFIXES
 PARTS = ("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae")
 _PIPELINES = {"StableDiffusionPipeline": "sd15", "StableDiffusionXLPipeline": "sdxl"}
 _CLASSES = {"ControlNetModel": "controlnet", "AutoencoderKL": "vae"}
+_TAGS = frozenset({"selected_tags.csv", "deepdanbooru_tags.csv"})
 _TEXTS = (".json", ".txt", ".csv")
 _WEIGHTS = (".safetensors", ".onnx")
 _VARIANT = re.compile(r"\.(fp16|bf16|fp32|non_ema|ema)(?=[.-])")
@@ -41,7 +42,7 @@ def kind_of(names: Collection[str], read_json: ReadJson) -> tuple[str, str]:
         kind = _CLASSES.get(str(read_json("config.json").get("_class_name", "")), "")
         if kind:
             return kind, ""
-    if "selected_tags.csv" in names and any(name.endswith(".onnx") for name in names):
+    if not _TAGS.isdisjoint(names) and any(name.endswith(".onnx") for name in names):
         return "tagger", ""
     return "", ""
 

@@ -21,6 +21,7 @@ Kind = Literal[
     "controlnet",
     "ipadapter",
     "tagger",
+    "detector",
     "pose",
     "identity",
     "upscaler",

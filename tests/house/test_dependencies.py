@@ -49,12 +49,12 @@ def test_torch_is_taken_as_the_index_has_it() -> None:
     assert "+" not in constraints()["torch"]
 
 
-def test_all_leaves_only_dev_out() -> None:
+def test_all_leaves_only_dev_and_mediapipe_out() -> None:
     parts = re.findall(r"[a-z]+", PROJECT["optional-dependencies"]["all"][0].partition("[")[2])
     nested = {
         part for part in parts if any(f"[{part}]" in line for group in GROUPS.values() for line in group)
     }
-    assert set(GROUPS) - {"", "all", "dev", "engine"} == set(parts) - nested
+    assert set(GROUPS) - {"", "all", "dev", "engine", "mediapipe"} == set(parts) - nested
     assert f"{PROJECT['name']}[engine]" in PROJECT["optional-dependencies"]["train"]
 
 

@@ -24,12 +24,15 @@ def save(
     return path
 
 
-def channel_means(path: Path, side: int, channel_axis: int) -> Path:
-    """Gives the mean of each channel: (N, 3)."""
+def channel_means(path: Path, side: int, channel_axis: int, scale: float = 1.0) -> Path:
+    """Gives the mean of each channel, times `scale`: (N, 3)."""
     shape = ["n", side, side, 3] if channel_axis == 3 else ["n", 3, side, side]
     axes = [1, 2] if channel_axis == 3 else [2, 3]
-    node = helper.make_node("ReduceMean", ["input"], ["output"], axes=axes, keepdims=0)
-    return save(path, [node], shape, {"output": ["n", 3]})
+    nodes = [
+        helper.make_node("ReduceMean", ["input"], ["means"], axes=axes, keepdims=0),
+        helper.make_node("Mul", ["means", "scale"], ["output"]),
+    ]
+    return save(path, nodes, shape, {"output": ["n", 3]}, {"scale": np.float32(scale)})
 
 
 def nearest_by_four(path: Path) -> Path:
@@ -55,3 +58,61 @@ def corner_pixel_simcc(path: Path, joints: int, width: int, height: int, hot_x: 
     constants = {"zero": np.float32(0), "shape": np.array([-1, 1, 1]), "x": x, "y": y}
     outputs = {"simcc_x": ["n", joints, width * 2], "simcc_y": ["n", joints, height * 2]}
     return save(path, nodes, ["n", 3, height, width], outputs, constants)
+
+
+def echo(path: Path, side: int, batch: int | str = "n", scale: float = 1.0) -> Path:
+    """Gives the whole NHWC input, times `scale`, as one row per picture."""
+    nodes = [
+        helper.make_node("Flatten", ["input"], ["flat"]),
+        helper.make_node("Mul", ["flat", "scale"], ["output"]),
+    ]
+    shape = [batch, side, side, 3]
+    return save(path, nodes, shape, {"output": [batch, side * side * 3]}, {"scale": np.float32(scale)})
+
+
+def red_cross_simcc(path: Path, width: int, height: int) -> Path:
+    """Points all 18 joints at the reddest column and the reddest row."""
+    nodes = [helper.make_node("Gather", ["input", "red"], ["reds"], axis=1)]
+    for name, axis in (("x", 1), ("y", 2)):
+        nodes += [
+            helper.make_node("ReduceMean", ["reds"], [f"{name}_mean"], axes=[axis], keepdims=0),
+            helper.make_node("Unsqueeze", [f"{name}_mean", "last"], [f"{name}_wide"]),
+            helper.make_node("Mul", [f"{name}_wide", "first_bin"], [f"{name}_bins"]),
+            helper.make_node("Reshape", [f"{name}_bins", f"{name}_shape"], [f"{name}_row"]),
+            helper.make_node("Expand", [f"{name}_row", f"{name}_joints"], [f"simcc_{name}"]),
+        ]
+    constants = {
+        "red": np.array(0),
+        "last": np.array([2]),
+        "first_bin": np.array([1.0, 0.5], np.float32),
+        "x_shape": np.array([-1, 1, 2 * width]),
+        "y_shape": np.array([-1, 1, 2 * height]),
+        "x_joints": np.array([1, 18, 1]),
+        "y_joints": np.array([1, 18, 1]),
+    }
+    outputs = {"simcc_x": ["n", 18, 2 * width], "simcc_y": ["n", 18, 2 * height]}
+    return save(path, nodes, ["n", 3, height, width], outputs, constants)
+
+
+def blue_cells_yolox(path: Path, height: int, width: int, batch: int | str = "n") -> Path:
+    """Finds a person of 8 x 8 px in every full blue cell of the finest grid, nobody in the other grids."""
+    fine, others = height * width // 64, height * width // 256 + height * width // 1024
+    nodes = [
+        helper.make_node("Gather", ["input", "blue"], ["blues"], axis=1),
+        helper.make_node("Unsqueeze", ["blues", "one"], ["channel"]),
+        helper.make_node("AveragePool", ["channel"], ["cells"], kernel_shape=[8, 8], strides=[8, 8]),
+        helper.make_node("Reshape", ["cells", "column"], ["levels"]),
+        helper.make_node("Mul", ["levels", "object"], ["objects"]),
+        helper.make_node("Add", ["objects", "cell"], ["near"]),
+        helper.make_node("Pad", ["near", "below"], ["output"]),
+    ]
+    constants = {
+        "blue": np.array(0),
+        "one": np.array([1]),
+        "column": np.array([-1, fine, 1]),
+        "object": np.array([0, 0, 0, 0, 1 / 255, 0, 0], np.float32),
+        "cell": np.array([0.5, 0.5, 0, 0, 0, 1, 0], np.float32),
+        "below": np.array([0, 0, 0, 0, others, 0]),
+    }
+    shape = [batch, 3, height, width]
+    return save(path, nodes, shape, {"output": [batch, fine + others, 7]}, constants)
