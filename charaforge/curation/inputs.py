@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from charaforge.curation.pictures import Found, find_pictures
+from charaforge.curation.stage import Row, Stage, run_stage
 from charaforge.errors import DatasetError, UsageError
 from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.tables import locate_picture, table_rows
@@ -26,6 +28,12 @@ def inputs(source: Path, warehouse: Warehouse) -> list[Found]:
     if not found:
         raise DatasetError(f"there are no pictures in {source}", "give the folder that holds them")
     return found
+
+
+def run_on(stage: Stage, found: Sequence[Found], cache: Path) -> dict[Path, Row]:
+    """Run a stage over what was listed; what cannot be taken gets a row with its error, in its place."""
+    rows = run_stage(stage, [one.path for one in found if not one.error], cache)
+    return {one.path: rows.get(one.path, {"sha256": "", "error": one.error}) for one in found}
 
 
 def _listed(table: Path, warehouse: Warehouse) -> list[Path]:

@@ -1,8 +1,8 @@
 """Splits without leaks: what belongs together – copies, pages of one post – lies in one split.
 
 Held-out pictures are few and fixed: references (`ref`) that likeness is measured against, `calib` for what
-real pictures reach, `val` for the loss. All others train. Pictures that an earlier table has assigned stay where
-they are, so that nothing that was trained on becomes a reference later.
+real pictures reach, `val` for the loss. All others train. Pictures that an earlier table has assigned stay
+where they are, so that nothing that was trained on becomes a reference later.
 """
 
 from __future__ import annotations

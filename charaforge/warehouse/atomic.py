@@ -17,7 +17,7 @@ from typing import Any
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
     """Give a temporary path to write to; it becomes `path` when the block ends without an error.
 
     For writers that want a file name (safetensors, Pillow, parquet). Missing folders are made. The temporary
@@ -25,16 +25,20 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Args:
         path: where the file shall be in the end.
+        durable: flush it to the disk. False for the thousands of files that can be made again: whole after
+            a kill, perhaps not after a loss of power.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.tmp{path.suffix}")
     try:
         yield temporary
-        _flush(temporary)
+        if durable:
+            _flush(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    _flush(path.parent)
+    if durable:
+        _flush(path.parent)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
