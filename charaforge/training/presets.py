@@ -10,7 +10,9 @@ from charaforge.warehouse.registry import ModelEntry
 _MINI: Mapping[str, Any] = {
     "rank": 8,
     "alpha": 8,
-    "learning_rate": 2e-3,
+    "conv_rank": 16,
+    "conv_alpha": 16,
+    "learning_rate": 3e-3,
     "train_batch_size": 8,
     "max_train_steps": 400,
     "validate_every_steps": 50,

@@ -10,7 +10,7 @@ from pathlib import Path
 from charaforge.errors import DatasetError, UnknownNameError, UsageError
 from charaforge.training.pictures import SUFFIXES
 from charaforge.warehouse.layout import Warehouse
-from charaforge.warehouse.tables import locate_picture, table_rows
+from charaforge.warehouse.tables import UNKNOWN_POSE, is_usable, locate_picture, table_rows
 
 CAPTION_SUFFIXES = (".txt", ".caption")
 SPLITS = ("train", "val", "ref", "calib")
@@ -78,7 +78,8 @@ def read_table(table: Path, warehouse: Warehouse, tag_field: str, character: str
 
     Args:
         table: CSV or Parquet with the column image_path and, as far as needed, character, outfit, pose_tag,
-            style, tags, split. Paths are relative to the warehouse, or to the table, or absolute.
+            style, tags, split. Paths are relative to the warehouse, or to the table, or absolute. Rows with
+            an error, or that curation found to be copies of another picture, are left out.
         warehouse: for the relative paths.
         tag_field: name of the column of tags.
         character: only rows of this character; "" takes all.
@@ -93,14 +94,20 @@ def read_table(table: Path, warehouse: Warehouse, tag_field: str, character: str
         if column not in rows[0]:
             raise UnknownNameError(f"column of {table.name}", column, rows[0])
     listing = Listing()
-    for number, row in _rows_of_character(rows, table, character):
+    chosen = _rows_of_character(rows, table, character)
+    if unusable := sum(not is_usable(row) for _, row in chosen):
+        listing.problems.append(f"{table}: {unusable} rows are copies of other pictures or have an error")
+    for number, row in chosen:
+        if not is_usable(row):
+            continue
         split = row.get("split") or "train"
         path = locate_picture(row["image_path"], table, warehouse)
         if split not in SPLITS:
             known = ", ".join(SPLITS)
             listing.problems.append(f"{path}: row {number} has split {split!r}, which is none of {known}")
         elif split in ("train", "val"):
-            listing.records.append(Record(path, row[tag_field], row, split))
+            pose = {"pose_tag": ""} if row.get("pose_tag") == UNKNOWN_POSE else {}
+            listing.records.append(Record(path, row[tag_field], row | pose, split))
     return listing
 
 
