@@ -26,6 +26,7 @@ VERBS: Mapping[str, str] = {
     "inspect": "read from a picture how it was made, whichever program made it",
     "train": "train a LoRA on pictures of one character",
     "eval": "measure how much generated pictures look like the character",
+    "tag": "tag pictures with WD14 and DeepDanbooru taggers",
     "pose": "find key points, name poses, draw OpenPose maps",
     "models": "list models, fetch or add one, verify their files, remove one",
     "ui": "open the panel for browsers, in front of a running REST service",
