@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from charaforge.perception.openpose_map import SEEN
+from charaforge.warehouse.tables import UNKNOWN_POSE
 
-UNKNOWN = "unknown"
+UNKNOWN = UNKNOWN_POSE
 POSE_TAGS = (
     "standing",
     "sitting",

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from charaforge.config import load_yaml
 from charaforge.errors import NotMeasurableError, UnknownNameError, UsageError
 from charaforge.warehouse.layout import Warehouse
-from charaforge.warehouse.tables import TRAITS_NOTE, locate_picture, table_rows
+from charaforge.warehouse.tables import is_usable, locate_picture, noted_traits, table_rows
 
 FEWEST_REFERENCES = 8
 """Held-out references below which no likeness is told."""
@@ -74,7 +74,7 @@ def load_subject(table: Path, character: str, warehouse: Warehouse, name_traits:
         if column not in rows[0]:
             raise UnknownNameError(f"column of {table.name}", column, rows[0])
     name = _choose(character, sorted({row["character"] for row in rows} - {""}), table)
-    rows = [row for row in rows if row["character"] == name]
+    rows = [row for row in rows if row["character"] == name and is_usable(row)]
     references = _pictures(rows, "ref", table, warehouse)
     if len(references) < FEWEST_REFERENCES:
         missing = FEWEST_REFERENCES - len(references)
@@ -117,9 +117,7 @@ def _pictures(
 
 
 def _noted_traits(rows: Sequence[dict[str, str]]) -> tuple[str, ...]:
-    notes = (row.get("notes", "") for row in rows)
-    noted = next((note for note in notes if note.startswith(TRAITS_NOTE)), "")
-    return tuple(tag.strip() for tag in noted.removeprefix(TRAITS_NOTE).split(",") if tag.strip())
+    return next(filter(None, (noted_traits(row.get("notes", "")) for row in rows)), ())
 
 
 def _most_common(rows: Sequence[dict[str, str]], column: str) -> str:

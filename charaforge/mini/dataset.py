@@ -17,10 +17,7 @@ from charaforge.mini.render import render
 from charaforge.mini.scenes import Scene, sample_scene, scene_tags
 from charaforge.warehouse.atomic import replacing, write_text
 from charaforge.warehouse.layout import Warehouse
-from charaforge.warehouse.tables import TRAITS_NOTE
-
-COLUMNS = ("image_path", "character", "outfit", "pose_tag", "style", "tags", "source", "split", "notes")
-"""Columns of a metadata table."""
+from charaforge.warehouse.tables import COLUMNS, TRAITS_NOTE
 
 SIDES = (128, 1024)
 """Smallest and largest side of a drawn picture, px."""

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from charaforge.errors import DatasetError, UsageError
 from charaforge.warehouse.layout import Warehouse
 
+COLUMNS = ("image_path", "character", "outfit", "pose_tag", "style", "tags", "source", "split", "notes")
+"""Columns of a metadata table; tables that curation wrote have further ones behind them."""
 TRAITS_NOTE = "traits: "
-"""How the column `notes` begins where it lists the fixed traits, which the column `tags` leaves out."""
+"""How the column `notes` begins where it lists the fixed traits, which the column `tags` leaves out; further
+notes follow after a semicolon."""
+UNKNOWN_POSE = "unknown"
+"""The pose_tag of a picture whose pose could not be told."""
+
+
+def is_usable(row: Mapping[str, str]) -> bool:
+    """Return whether a row is a picture to work with, not a broken file or a copy of another picture."""
+    return not row.get("error") and not row.get("dup_of")
+
+
+def noted_traits(notes: str) -> tuple[str, ...]:
+    """Return the fixed traits that a cell of the column `notes` lists."""
+    if not notes.startswith(TRAITS_NOTE):
+        return ()
+    listed = notes.removeprefix(TRAITS_NOTE).split(";")[0]
+    return tuple(tag.strip() for tag in listed.split(",") if tag.strip())
 
 
 def table_rows(table: Path) -> list[dict[str, str]]:

@@ -10,8 +10,9 @@ from PIL import Image
 from charaforge.cli.main import main
 from charaforge.errors import UsageError
 from charaforge.mini.characters import Character
-from charaforge.mini.dataset import COLUMNS, draw_character, draw_world
+from charaforge.mini.dataset import draw_character, draw_world
 from charaforge.warehouse.layout import Warehouse
+from charaforge.warehouse.tables import COLUMNS
 
 
 def rows_of(table: Path) -> list[dict[str, str]]:

@@ -175,3 +175,19 @@ def test_one_character_of_a_mixed_table_can_be_chosen(
     told = "\n".join(dataset.problems)
     assert "row 3 has split 'nonsense'" in told
     assert "gone.png cannot be read: No such file" in told
+
+
+def test_what_curation_left_out_is_not_trained_on(
+    make_config: MakeConfig, tiny: Warehouse, pictures: Path, tmp_path: Path
+) -> None:
+    rows = [row | {"error": "", "dup_of": "", "pose_tag": "standing"} for row in rows_of(pictures)]
+    rows[0] |= {"dup_of": rows[1]["image_path"], "split": ""}
+    rows[1] |= {"error": "broken or cut off", "split": ""}
+    rows[2] |= {"pose_tag": "unknown"}
+    table = write_csv(tmp_path / "t.csv", rows)
+    config = make_config(dataset_meta=table, train_data_dir=None, caption_template="[character], [pose_tag]")
+    dataset = load(config, tiny)
+    assert (len(dataset.train), len(dataset.held_out)) == (4, 1)
+    assert dataset.problems == (f"{table}: 2 rows are copies of other pictures or have an error",)
+    captions = [sample.caption.text() for sample in dataset.train]
+    assert captions == ["zxq, girl, smile"] + ["zxq, standing, girl, smile"] * 3
