@@ -14,7 +14,6 @@ from PIL import Image
 
 from charaforge.perception.openpose_map import render_pose
 from charaforge.warehouse.layout import Warehouse
-from charaforge.warehouse.registry import Registry
 from tests.backend.test_launch import service
 
 CHROMIUM = shutil.which("chromium")
@@ -70,9 +69,7 @@ def test_a_picture(page: Any, warehouse: Warehouse, tmp_path: Path) -> None:
     assert page.foreign == []
 
 
-def test_a_picture_in_a_given_pose(page: Any, warehouse: Warehouse, tmp_path: Path) -> None:
-    if not Registry(warehouse).list("controlnet"):
-        pytest.skip("no ControlNet comes with the package yet")
+def test_a_picture_in_a_given_pose(page: Any, tmp_path: Path) -> None:
     pose = tmp_path / "pose.png"
     Image.fromarray(render_pose(STANDING, 256, 256)).save(pose)
     page.locator("#pose input[type=file]").set_input_files(pose)
