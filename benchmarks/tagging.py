@@ -5,8 +5,8 @@
 Half of the pictures are random scenes of the test bank, half are combinations of hair colour, hair style and
 outfit that the base world's training leaves out. They are drawn as PNG files of 512 px, tagged by the verb
 with its own rules, and what stands in the table is compared with what was drawn: F1 per tag, its mean over
-tags (macro-F1; a tag that neither occurs nor is given is left out) and per group. `--record` puts the table into
-a page, between its two markers. Exit code 4 where macro-F1 is below 0.95.
+tags (macro-F1; a tag that neither occurs nor is given is left out) and per group. `--record` puts the table
+into a page, between its two markers. Exit code 4 where macro-F1 is below 0.95.
 """
 
 from __future__ import annotations
