@@ -59,7 +59,7 @@ class MediaPipePose:
         )
         try:
             self._landmarker = vision.PoseLandmarker.create_from_options(options)
-        except (RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise ModelFileError(f"{task} cannot be opened: {error}", "fetch it again") from error
 
     def __enter__(self) -> Self:

@@ -14,6 +14,7 @@ from charaforge.perception.deepdanbooru import DeepDanbooruTagger
 from charaforge.perception.opening import open_detector, open_identity, open_pose, open_tagger
 from charaforge.perception.wd14 import WD14Tagger
 from charaforge.warehouse.atomic import write_json
+from charaforge.warehouse.intake import Wish, add
 from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.registry import Registry
 
@@ -83,3 +84,11 @@ def test_a_task_file_is_mediapipe(warehouse: Warehouse, tmp_path: Path) -> None:
     (tmp_path / "a.task").write_bytes(b"")
     with pytest.raises((UsageError, ModelFileError)):
         open_pose(Registry(warehouse), str(tmp_path / "a.task"))
+
+
+def test_a_tagger_of_either_format_is_taken_in_as_one(warehouse: Warehouse, tmp_path: Path) -> None:
+    channel_means(tmp_path / "dd" / "deepdanbooru.onnx", 16, channel_axis=3)
+    (tmp_path / "dd" / "deepdanbooru_tags.csv").write_text("name,category\na,0\nb,0\nc,0\n")
+    folder = add(warehouse, tmp_path / "dd", Wish())
+    assert folder == warehouse.models / "taggers" / "dd"
+    assert open_tagger(Registry(warehouse), "dd").preproc_id == "deepdanbooru"
