@@ -36,9 +36,10 @@ SIDE_COLUMNS = (
     "error",
     "caption",
     "repeats",
+    "pose_map",
 )
 """Columns behind the nine; further ones of the stages follow."""
-_OWN = {"width", "height", "format", "oddities", "tags", "pose_tag", *KEYS}
+_OWN = {"width", "height", "format", "oddities", "tags", "pose_tag", "pose_map", *KEYS}
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ def _row(one: Imported, found: Found, warehouse: Warehouse) -> Row:
         "error": _error(one, stages),
         "caption": one.caption,
         "repeats": one.repeats,
+        "pose_map": stored_path(Path(pose["pose_map"]), warehouse) if pose.get("pose_map") else "",
     }
     traits = ", ".join(found.traits.get(one.told.character, ()))
     notes = [f"{TRAITS_NOTE}{traits}" if traits else "", remark, str(look.get("oddities") or ""), one.note]

@@ -121,7 +121,7 @@ def read_picture(path: Path) -> Picture:
     except UnidentifiedImageError as error:
         raise PictureError(_unidentified(data)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PictureError(f"too large: {error}") from error
+        raise PictureError(f"too large: {str(error).split(',')[0]}") from error
     except OSError as error:
         raise PictureError(f"broken or cut off: {error}") from error
     except MemoryError as error:

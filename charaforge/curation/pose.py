@@ -131,7 +131,7 @@ def write_maps(rows: Mapping[Path, Row], folder: Path, made_by: str) -> dict[str
         made_by: key of the stage.
 
     Returns:
-        sha256 of a picture -> name of its map.
+        sha256 of a picture -> path of its map.
     """
     _prepare(folder, {"stage": made_by, "renderer": _RENDERER})
     wanted = {row["sha256"]: row for row in rows.values() if not row["error"] and row["keypoints"]}
@@ -141,7 +141,7 @@ def write_maps(rows: Mapping[Path, Row], folder: Path, made_by: str) -> dict[str
     ):
         with replacing(folder / f"{sha256}.png", durable=False) as temporary:
             pose_map(row).save(temporary, compress_level=1)
-    return {sha256: f"{sha256}.png" for sha256 in wanted}
+    return {sha256: str(folder.resolve() / f"{sha256}.png") for sha256 in wanted}
 
 
 def pose_map(row: Mapping[str, Any]) -> Image.Image:

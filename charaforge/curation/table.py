@@ -123,7 +123,9 @@ def write_csv(file: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[s
 
 def _flat(value: Any) -> Any:
     if isinstance(value, list | tuple | dict):
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        value = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if isinstance(value, str):  # names of files may hold bytes that are not UTF-8
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return value
 
 

@@ -99,7 +99,7 @@ def prepare(image: Image.Image, width: int, height: int) -> npt.NDArray[np.float
     """Fit the whole picture into (height, width) without distortion, black around it; float32 (3, H, W)."""
     fitted = on_white(image)
     scale, (left, top) = _placement(image.size, (width, height))
-    size = (round(image.width * scale), round(image.height * scale))
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     canvas = Image.new("RGB", (width, height))
     if size != fitted.size:
         fitted = fitted.resize(size, Image.Resampling.BILINEAR)

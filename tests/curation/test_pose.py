@@ -64,7 +64,7 @@ def test_the_stage_writes_table_maps_and_summary(
     first = table[str(folder / "0.png")]
     assert (first["people"], first["width"], first["error"]) == (1, SIDE, "")
     assert 0.5 < first["pose_score"] <= 1
-    drawn = np.asarray(Image.open(tmp_path / "pose" / first["pose_map"]))
+    drawn = np.asarray(Image.open(first["pose_map"]))
     assert np.array_equal(drawn, render_pose(pose.people_of(first), SIDE, SIDE))
     told = read_summary(tmp_path)["pose"]
     assert (told["pictures"], told["errors"]) == (8, 2)
@@ -75,12 +75,12 @@ def test_maps_are_kept_until_another_model_makes_them(
     folder: Path, estimators: pose.Estimators, tmp_path: Path
 ) -> None:
     rows = run_on(pose.pose_stage(estimators), find_pictures(folder)[:1], tmp_path / "cache")
-    (name,) = pose.write_maps(rows, tmp_path / "pose", "one").values()
-    (tmp_path / "pose" / name).write_bytes(b"mine")
+    (drawn,) = (Path(path) for path in pose.write_maps(rows, tmp_path / "pose", "one").values())
+    drawn.write_bytes(b"mine")
     pose.write_maps(rows, tmp_path / "pose", "one")
-    assert (tmp_path / "pose" / name).read_bytes() == b"mine"
+    assert drawn.read_bytes() == b"mine"
     pose.write_maps(rows, tmp_path / "pose", "two")
-    assert (tmp_path / "pose" / name).read_bytes() != b"mine"
+    assert drawn.read_bytes() != b"mine"
 
 
 def test_maps_of_large_pictures_are_smaller() -> None:
