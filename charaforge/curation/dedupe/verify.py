@@ -1,0 +1,99 @@
+"""The closer look at two pictures whose hashes are close: is one a copy of the other?
+
+Their thumbnails are compared after what copies may differ in is taken out: tone and tint (a curve of second
+degree per colour) and sharpness (a small blur of either). What then decides is the *largest* difference, not
+the mean: another expression changes little of a picture, but that little much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from charaforge.curation.dedupe.phash import turned
+from charaforge.curation.dedupe.shrink import Pixels
+
+Floats = npt.NDArray[np.float32]
+
+THUMB_SIDE = 32
+WIDE_LIMIT = 32
+"""Bits of 256 that the wide hashes of copies differ in at most."""
+RESIDUAL_LIMIT = 38.0
+"""Levels of 255 that the thumbnails of copies differ in at most, anywhere, in any colour."""
+_TONE_LIMIT = 64.0  # levels that tone and tint may differ by
+_BLURS = (0.05, 0.1, 0.15, 0.2)  # share that a pixel gives to each neighbour
+_PRIOR = 1e-3  # pull of the tone curve towards no change, so that pictures of few tones have one
+_HOPELESS = 3 * RESIDUAL_LIMIT  # no blur helps pairs that differ more
+_AT_A_TIME = 512
+
+
+def thumbnail(rgb: Pixels) -> Pixels:
+    """Return a picture (H, W, 3) uint8 squeezed to `THUMB_SIDE` pixels a side, by averages."""
+    if min(rgb.shape[:2]) < THUMB_SIDE:
+        return np.asarray(cv2.resize(rgb, (THUMB_SIDE, THUMB_SIDE), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return np.asarray(cv2.resize(rgb, (THUMB_SIDE, THUMB_SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def residuals(one: Pixels, turns: npt.NDArray[np.uint8], other: Pixels) -> Floats:
+    """Return how much pairs of thumbnails differ at most, after tone and sharpness are taken out.
+
+    Args:
+        one: (n, side, side, 3) uint8.
+        turns: (n,) how to hold each of `one` before it is compared, numbers of `TURNS`.
+        other: (n, side, side, 3) uint8.
+
+    Returns:
+        (n,) float32, levels 0 to 255.
+    """
+    result = np.empty(len(one), np.float32)
+    for begin in range(0, len(one), _AT_A_TIME):
+        part = slice(begin, begin + _AT_A_TIME)
+        held = [turned(thumb, int(turn)) for thumb, turn in zip(one[part], turns[part], strict=True)]
+        result[part] = _largest_difference(np.stack(held).astype(np.float32), other[part].astype(np.float32))
+    return result
+
+
+def _largest_difference(one: Floats, other: Floats) -> Floats:
+    """Return the largest difference of each pair, at the blur that fits it best where that can matter."""
+    difference = np.abs(one + _tone_change(one, other) - other)
+    largest = difference.max(axis=(1, 2, 3))
+    open_ones = np.flatnonzero((largest > RESIDUAL_LIMIT) & (largest < _HOPELESS))
+    best = np.square(difference[open_ones]).mean(axis=(1, 2, 3))
+    for x, y in _blurred(one[open_ones], other[open_ones]):
+        difference = np.abs(x + _tone_change(x, y) - y)
+        mean = np.square(difference).mean(axis=(1, 2, 3))
+        better = mean < best
+        largest[open_ones[better]] = difference[better].max(axis=(1, 2, 3))
+        best = np.minimum(best, mean)
+    return np.asarray(largest, np.float32)
+
+
+def _blurred(one: Floats, other: Floats) -> Iterator[tuple[Floats, Floats]]:
+    for share in _BLURS:
+        yield _blur(one, share), other
+        yield one, _blur(other, share)
+
+
+def _blur(pictures: Floats, share: float) -> Floats:
+    for axis in (1, 2):
+        before = np.concatenate([pictures.take([0], axis), pictures.take(range(THUMB_SIDE - 1), axis)], axis)
+        after = np.concatenate([pictures.take(range(1, THUMB_SIDE), axis), pictures.take([-1], axis)], axis)
+        pictures = pictures * np.float32(1 - 2 * share) + np.float32(share) * (before + after)
+    return pictures
+
+
+def _tone_change(x: Floats, y: Floats) -> Floats:
+    """Return what to add to x: per picture and colour the parabola in x that brings it nearest to y."""
+    n, height, width, colours = x.shape
+    tones = x.transpose(0, 3, 1, 2).reshape(n, colours, height * width) / 255
+    wanted = (y - x).transpose(0, 3, 1, 2).reshape(n, colours, height * width)
+    powers = np.stack([np.ones_like(tones), tones, tones * tones], axis=-1)
+    normal = powers.swapaxes(-1, -2) @ powers + np.float32(_PRIOR * height * width) * np.eye(
+        3, dtype=np.float32
+    )
+    weights = np.linalg.solve(normal, powers.swapaxes(-1, -2) @ wanted[..., None])
+    change = (powers @ weights)[..., 0].clip(-_TONE_LIMIT, _TONE_LIMIT)
+    return np.asarray(change.reshape(n, colours, height, width).transpose(0, 2, 3, 1), np.float32)
