@@ -148,6 +148,22 @@ def yolox(
     return (canvas if swapped else canvas[..., ::-1]).transpose(2, 0, 1)
 
 
+def mmpose_fit(
+    image: Image.Image, side: int, swapped: bool = False, padding: float = 0, raw: bool = False, **wrong
+) -> Pixels:
+    """The whole picture in the middle of the input, its aspect kept, on black."""
+    flat = np.rint(flattened(image, **wrong))
+    scale = min(side / flat.shape[0], side / flat.shape[1])
+    height, width = (max(1, round(flat.shape[i] * scale)) for i in (0, 1))
+    top, left = (round((side - flat.shape[i] * scale) / 2) for i in (0, 1))
+    canvas = np.full((side, side, 3), float(padding))
+    resized = flat if (height, width) == flat.shape[:2] else filtered(flat, height, width, bilinear)
+    canvas[top : top + height, left : left + width] = resized[: side - top, : side - left]
+    canvas = canvas[..., ::-1] if swapped else canvas
+    mean, std = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
+    return (canvas / 255 if raw else (canvas - mean) / std).transpose(2, 0, 1)
+
+
 def mmpose_crop(
     image: Image.Image,
     box: tuple[float, float, float, float],

@@ -38,6 +38,7 @@ def theirs_of(name: str) -> Prepared:
         "deepdanbooru": golden.deepdanbooru,
         "yolox": golden.yolox,
         "ccip": golden.ccip,
+        "simcc": golden.mmpose_fit,
     }[name]
 
 
@@ -48,6 +49,7 @@ def ours_of(name: str, image: Image.Image, side: int = SIDE) -> np.ndarray:
         "deepdanbooru": lambda: deepdanbooru.prepare(image, side),
         "yolox": lambda: detector.prepare(image, side, side),
         "ccip": lambda: ccip.prepare(image, side),
+        "simcc": lambda: simcc.prepare(image, side, side),
     }[name]()
 
 
@@ -58,6 +60,7 @@ TOLERANCE = {
     "deepdanbooru": 0.51 / 255,
     "yolox": 1.01,
     "ccip": 1.01 / 255 / 0.26,
+    "simcc": 1.01 / 57,
 }
 
 
@@ -85,6 +88,8 @@ MISTAKES = [
     *((name, "RGBA", {"ignore_alpha": True}) for name in TOLERANCE),
     *((name, mode, {"own_mask": True}) for name in TOLERANCE for mode in ("L", "1")),
     *((name, "RGB", {"padding": 0}) for name in ("wd14-v3", "wd14-v2", "yolox")),
+    ("simcc", "RGB", {"padding": 114}),
+    ("simcc", "RGB", {"raw": True}),
     *((name, "RGB", {"corner": True}) for name in ("wd14-v3", "wd14-v2")),
     ("wd14-v3", "RGB", {"top": 1}),
     ("wd14-v3", "RGB", {"kernel": golden.bilinear}),

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charaforge.errors import ExitCode
+from charaforge.errors import ExitCode, UsageError
 from charaforge.warehouse.bootstrap import bootstrap
 from charaforge.warehouse.registry import Registry
 
@@ -98,6 +98,10 @@ def run(args: argparse.Namespace) -> int:
     registry = Registry(warehouse)
     taggers = [open_tagger(registry, name) for name in dict.fromkeys(args.tagger or ["mini-tagger"])]
     subjects = read_subjects(args.source, args.character, warehouse)
+    if rules.traits.prune and not any(one.character for one in subjects):
+        raise UsageError(
+            "nobody told whom the pictures show, so no traits can be told", "give --character NAME as well"
+        )
     files = [one.found.path for one in subjects if not one.found.error]
     rows = run_stages([tagging.tag_stage(tagger) for tagger in taggers], files, args.out / "cache")
     if args.calibrate is not None:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from charaforge.curation.tagging.ensemble import FLOOR, KnownTagger, logit
+from charaforge.curation.tagging.ensemble import KnownTagger, logit
+from charaforge.curation.tagging.rules import FLOOR
 from charaforge.errors import NotMeasurableError
 
 FEWEST = 50

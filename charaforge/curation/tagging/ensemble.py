@@ -13,11 +13,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from charaforge.curation.tagging.rules import TaggingRules
+from charaforge.curation.tagging.rules import FLOOR, TaggingRules
 from charaforge.perception.tag_net import CHARACTER, GENERAL, RATING
 
-FLOOR = 0.05
-"""Probabilities below it are not kept."""
 _CUT = 0.5
 _NEAREST = 1e-6
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from charaforge.config.model import StrictModel
 
+FLOOR = 0.05
+"""Probabilities below it are not kept."""
+
 
 class Thresholds(StrictModel):
-    """Least probabilities (exclusive) of one tagger, 0 to 1."""
+    """Least probabilities (exclusive) of one tagger, from the floor to 1."""
 
-    general: float = Field(0.35, ge=0, lt=1, description="general tags")
-    character: float = Field(0.85, ge=0, lt=1, description="names of characters")
-    tags: dict[str, float] = Field({}, description="single tags, by their name with spaces")
+    general: float = Field(0.35, ge=FLOOR, lt=1, description="general tags")
+    character: float = Field(0.85, ge=FLOOR, lt=1, description="names of characters")
+    tags: dict[str, Annotated[float, Field(ge=FLOOR, lt=1)]] = Field(
+        {}, description="single tags, by their name with spaces"
+    )
 
 
 class TaggerRules(StrictModel):

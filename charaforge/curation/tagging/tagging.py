@@ -15,11 +15,11 @@ from typing import Any
 
 from PIL import Image
 
-from charaforge.curation.pictures import Picture
+from charaforge.curation.pictures import Picture, shown
 from charaforge.curation.stage import Row, Stage
-from charaforge.curation.table import write_csv, write_stage
-from charaforge.curation.tagging.ensemble import FLOOR, KnownTagger, Merged, merge
-from charaforge.curation.tagging.rules import TaggingRules
+from charaforge.curation.table import absolute, write_csv, write_stage
+from charaforge.curation.tagging.ensemble import KnownTagger, Merged, merge
+from charaforge.curation.tagging.rules import FLOOR, TaggingRules
 from charaforge.curation.tagging.sidecars import SOURCE, write_sidecars
 from charaforge.curation.tagging.subjects import Subject
 from charaforge.curation.tagging.traits import Trait, find_traits
@@ -157,7 +157,11 @@ def finish(
         if path in decision.tagged:
             table[path] |= _columns(decision.tagged[path])
     file = write_stage(dataset, NAME, table, _summary(decision, taggers, rules))
-    write_csv(dataset / f"{NAME}.csv", [{"path": str(path), **row} for path, row in table.items()], COLUMNS)
+    write_csv(
+        dataset / f"{NAME}.csv",
+        [{"path": shown(absolute(path)), **row} for path, row in table.items()],
+        COLUMNS,
+    )
     if captions and decision.tagged:
         write_sidecars({path: _caption(one) for path, one in decision.tagged.items()}, dataset / "captions")
     return file

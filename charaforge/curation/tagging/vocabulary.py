@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
@@ -51,6 +51,7 @@ class Vocabulary:
 
     aliases: Mapping[str, str]
     implications: Mapping[str, tuple[str, ...]]
+    _said: dict[str, frozenset[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def canonical(self, tag: str) -> str:
         """Return the tag that is used instead of another; chains are followed, circles end."""
@@ -60,36 +61,39 @@ class Vocabulary:
             tag = target
         return tag
 
-    def implied(self, tag: str) -> set[str]:
-        """Return all tags that the tables say a tag implies, also over several steps; never itself."""
-        found: set[str] = set()
-        waiting = [tag]
-        while waiting:
-            for target in self.implications.get(waiting.pop(), ()):
-                if target not in found:
-                    found.add(target)
-                    waiting.append(target)
-        return found - {tag}
+    def said(self, tag: str) -> frozenset[str]:
+        """Return all tags that a tag says already, by tables and by its words, over any number of steps."""
+        if tag not in self._said:
+            found: set[str] = set()
+            waiting = [tag]
+            while waiting:
+                one = waiting.pop()
+                fresh = {*self.implications.get(one, ()), *endings(one)} - found
+                found |= fresh
+                waiting += fresh
+            self._said[tag] = frozenset(found - {tag})
+        return self._said[tag]
 
     def without_implied(self, tags: Iterable[str]) -> list[str]:
-        """Return the tags that no other one says already, in their order; of those in a circle the first."""
-        given = list(dict.fromkeys(tags))
-        implied = {tag: self.implied(tag) for tag in given}
-        kept: list[str] = []
-        for place, tag in enumerate(given):
-            others = [*kept, *(later for later in given[place + 1 :] if later not in implied[tag])]
-            if not any(tag in implied[other] or ends_with(other, tag) for other in others):
-                kept.append(tag)
-        return kept
+        """Return the tags that no other one says already, in order; of those in a circle the first."""
+        place = {tag: index for index, tag in enumerate(dict.fromkeys(tags))}
+        dropped = set()
+        for teller, index in place.items():
+            for told in self.said(teller) & place.keys():
+                if teller not in self.said(told) or index < place[told]:
+                    dropped.add(told)
+        return [tag for tag in place if tag not in dropped]
 
 
-def ends_with(longer: str, tag: str) -> bool:
-    """Return whether a tag ends with the words of another, and so says the same more exactly."""
-    words, last = longer.split(), tag.split()
-    if not last or len(words) <= len(last) or words[-len(last) :] != last:
-        return False
-    before = words[: -len(last)]
-    return before[0] not in _NEGATIONS and _LINKS.isdisjoint(before) and not tag.startswith("(")
+def endings(tag: str) -> list[str]:
+    """Return what a tag's last words say: "very long hair" says "long hair" and "hair"."""
+    words = tag.split()
+    found = []
+    for start in range(1, len(words)):
+        if words[start - 1] in _LINKS or words[0] in _NEGATIONS or words[start].startswith("("):
+            break
+        found.append(" ".join(words[start:]))
+    return found
 
 
 def load_vocabulary(extra: Path | None = None) -> Vocabulary:

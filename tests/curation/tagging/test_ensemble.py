@@ -5,8 +5,8 @@ import math
 import pytest
 
 from charaforge.config import parse
-from charaforge.curation.tagging.ensemble import FLOOR, KnownTagger, calibrated, merge
-from charaforge.curation.tagging.rules import TaggingRules
+from charaforge.curation.tagging.ensemble import KnownTagger, calibrated, merge
+from charaforge.curation.tagging.rules import FLOOR, TaggingRules
 
 CATEGORIES = {"blue hair": 0, "smile": 0, "miku": 4, "safe": 9, "explicit": 9}
 A, B, C = (KnownTagger(name, CATEGORIES, {}) for name in "abc")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import shutil
 from pathlib import Path
@@ -175,17 +176,20 @@ def test_bad_files_get_a_row_with_their_reason(warehouse: Warehouse, tmp_path: P
     (tmp_path / "in" / "cut.png").write_bytes(file.read_bytes()[:200])
     (tmp_path / "in" / "empty.png").touch()
     (tmp_path / "in" / "lost.png").symlink_to(tmp_path / "nowhere.png")
+    Path(os.fsdecode(os.fsencode(tmp_path / "in") + b"/odd\xff.png")).write_bytes(file.read_bytes())
     rows = tag(tmp_path / "in", tmp_path / "out")
     assert {name: bool(row["error"]) for name, row in rows.items()} == {
         "000.png": False,
         "cut.png": True,
         "empty.png": True,
         "lost.png": True,
+        "odd\\xff.png": True,
     }
+    assert len((tmp_path / "out" / "tag.csv").read_text().splitlines()) == 6
     assert rows["empty.png"]["error"] == "the file is empty (0 bytes)"
     assert rows["cut.png"]["tags"] is None
     assert {path.name for path in (tmp_path / "out" / "captions").iterdir()} == {"000.txt"}
-    assert read_summary(tmp_path / "out")["tag"]["errors"] == 3
+    assert read_summary(tmp_path / "out")["tag"]["errors"] == 4
 
 
 def test_a_calibration_is_found_and_used_as_rules(
@@ -218,5 +222,8 @@ def test_rules_that_do_not_fit_are_refused(
     assert main([*words, "--rules", str(tmp_path / "rules.yaml")]) == 2
     assert "unknown tagger in the rules 'wd'" in capsys.readouterr().err
     assert main([*words, "--threshold", "1.5"]) == 2
+    assert main([*words, "--threshold", "0.01"]) == 2  # lower probabilities are not kept
+    assert main([*words, "--prune-traits"]) == 2
+    assert "give --character" in capsys.readouterr().err
     assert main([*words, "--tagger", "mini-taggr"]) == 2
     assert main(["tag", "--in", str(tmp_path / "no"), "--out", str(tmp_path / "out")]) == 2
