@@ -143,6 +143,7 @@ def _calibrate(target: Path, subjects: Any, rows: Any, taggers: Any, rules: Tagg
     import yaml
 
     from charaforge.curation.tagging.calibration import calibrate
+    from charaforge.curation.tagging.score_text import unpacked
     from charaforge.curation.tagging.tagging import known
     from charaforge.curation.tagging.vocabulary import canonical_scores, load_vocabulary
     from charaforge.warehouse.atomic import write_text
@@ -151,7 +152,10 @@ def _calibrate(target: Path, subjects: Any, rows: Any, taggers: Any, rules: Tagg
     told = rules.model_dump(mode="json")
     for tagger, found in zip(taggers, rows, strict=True):
         pairs = [
-            (canonical_scores(row["scores"], vocabulary), [vocabulary.canonical(word) for word in one.words])
+            (
+                canonical_scores(unpacked(row["scores"]), vocabulary),
+                [vocabulary.canonical(word) for word in one.words],
+            )
             for one in subjects
             if one.words and (row := found.get(one.found.path)) and not row["error"]
         ]

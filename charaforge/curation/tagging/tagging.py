@@ -7,9 +7,10 @@ pruning come after it, so that other rules need no second look at the pictures.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from PIL import Image
 from charaforge.curation.pictures import Picture, shown
 from charaforge.curation.stage import Row, Stage
 from charaforge.curation.table import absolute, write_csv, write_stage
-from charaforge.curation.tagging.ensemble import KnownTagger, Merged, merge
+from charaforge.curation.tagging.ensemble import KnownTagger, merge
 from charaforge.curation.tagging.rules import FLOOR, TaggingRules
+from charaforge.curation.tagging.score_text import packed, unpacked
 from charaforge.curation.tagging.sidecars import SOURCE, write_sidecars
 from charaforge.curation.tagging.subjects import Subject
 from charaforge.curation.tagging.traits import Trait, find_traits
@@ -31,7 +33,6 @@ from charaforge.perception.tag_net import TagNet
 NAME = "tag"
 COLUMNS = ("path", "sha256", "error", "character", "tags", "character_tags", "rating", "traits")
 """Columns of the flat view; the table has tag_scores beside them."""
-_DIGITS = 4
 _SHOWN = 30
 
 Tagger = Opened[TagNet]
@@ -43,16 +44,18 @@ class Tagged:
 
     Attributes:
         subject: the picture.
-        scores: tagger -> tag -> probability, as the taggers gave it.
-        merged: what they say together.
         tags: what is written, without traits.
+        characters: names of characters that were given, the surest first.
+        rating: the most probable rating, or "".
+        kept: tags that lay beside the picture and were taken over.
         traits: tags of the picture that belong to its character.
     """
 
     subject: Subject
-    scores: Mapping[str, Mapping[str, float]]
-    merged: Merged
     tags: tuple[str, ...]
+    characters: tuple[str, ...]
+    rating: str
+    kept: tuple[str, ...] = ()
     traits: tuple[str, ...] = ()
 
 
@@ -72,19 +75,16 @@ class Decision:
 
 
 def tag_stage(tagger: Tagger) -> Stage:
-    """Return the stage of one tagger; its rows hold "scores": tag -> probability, from 0.05 on."""
+    """Return the stage of one tagger; its rows hold "scores": probabilities from 0.05 on, packed."""
 
     def work(pictures: list[Picture]) -> list[Row]:
         found = tagger.net.tag([Image.fromarray(picture.rgb) for picture in pictures])
-        return [
-            {
-                "scores": {
-                    found.names[column]: round(float(row[column]), _DIGITS)
-                    for column in (row >= FLOOR).nonzero()[0].tolist()
-                }
-            }
-            for row in found.probabilities
+        columns = [(row >= FLOOR).nonzero()[0].tolist() for row in found.probabilities]
+        scores = [
+            {found.names[column]: float(row[column]) for column in kept}
+            for row, kept in zip(found.probabilities, columns, strict=True)
         ]
+        return [{"scores": packed(one)} for one in scores]
 
     table = "\n".join(tagger.net.names)
     parameters = {
@@ -131,7 +131,7 @@ def decide(
         path = one.found.path
         told = [row.get(path) for row in rows]
         if not any(row is None or row["error"] for row in told):
-            scores = {tagger.name: row["scores"] for tagger, row in zip(taggers, told, strict=True) if row}
+            scores = _scores(taggers, told)
             decision.tagged[path] = _tagged(one, scores, able, rules, vocabulary)
     if rules.traits.prune:
         _prune_traits(decision, able, rules)
@@ -155,7 +155,7 @@ def finish(
         error = next((row["error"] for row in given if row["error"]), "")
         table[path] = {"sha256": given[0]["sha256"], "error": error, "character": one.character}
         if path in decision.tagged:
-            table[path] |= _columns(decision.tagged[path])
+            table[path] |= _columns(decision.tagged[path], _scores(taggers, given))
     file = write_stage(dataset, NAME, table, _summary(decision, taggers, rules))
     write_csv(
         dataset / f"{NAME}.csv",
@@ -182,8 +182,12 @@ def _tagged(
     chosen = [tag for tag in dict.fromkeys(tags) if tag not in rules.drop]
     if rules.prune_implied:
         chosen = vocabulary.without_implied(chosen)
-    beside = {SOURCE: dict.fromkeys(kept, 1.0)} if kept else {}
-    return Tagged(subject, {**scores, **beside}, merged, tuple(chosen))
+    return Tagged(subject, tuple(chosen), tuple(merged.characters), merged.rating, tuple(kept))
+
+
+def _scores(taggers: Sequence[Tagger], rows: Sequence[Row | None]) -> dict[str, dict[str, float]]:
+    """Return what the taggers gave for one picture: tagger -> tag -> probability."""
+    return {tagger.name: unpacked(row["scores"]) for tagger, row in zip(taggers, rows, strict=True) if row}
 
 
 def _prune_traits(decision: Decision, taggers: Sequence[KnownTagger], rules: TaggingRules) -> None:
@@ -199,16 +203,17 @@ def _prune_traits(decision: Decision, taggers: Sequence[KnownTagger], rules: Tag
         own = {trait.tag for trait in decision.traits.get(one.subject.character, ())}
         tags = tuple(tag for tag in one.tags if tag not in own)
         traits = tuple(tag for tag in one.tags if tag in own)
-        decision.tagged[path] = Tagged(one.subject, one.scores, one.merged, tags, traits)
+        decision.tagged[path] = replace(one, tags=tags, traits=traits)
 
 
-def _columns(one: Tagged) -> Row:
+def _columns(one: Tagged, scores: Mapping[str, Mapping[str, float]]) -> Row:
+    beside = {SOURCE: dict.fromkeys(one.kept, 1.0)} if one.kept else {}
     return {
         "tags": ", ".join(one.tags),
-        "character_tags": ", ".join(one.merged.characters),
-        "rating": one.merged.rating,
+        "character_tags": ", ".join(one.characters),
+        "rating": one.rating,
         "traits": ", ".join(one.traits),
-        "tag_scores": {tagger: dict(scores) for tagger, scores in one.scores.items()},
+        "tag_scores": json.dumps({**scores, **beside}, ensure_ascii=False, separators=(",", ":")),
     }
 
 
@@ -220,7 +225,7 @@ def _caption(one: Tagged) -> str:
 def _summary(decision: Decision, taggers: Sequence[Tagger], rules: TaggingRules) -> dict[str, Any]:
     """Return what `summary.json` tells of the stage."""
     tags = Counter(tag for one in decision.tagged.values() for tag in one.tags)
-    ratings = Counter(one.merged.rating for one in decision.tagged.values() if one.merged.rating)
+    ratings = Counter(one.rating for one in decision.tagged.values() if one.rating)
     traits = {
         character: [{"tag": t.tag, "frequency": t.frequency, "lift": t.lift} for t in found]
         for character, found in decision.traits.items()

@@ -161,6 +161,14 @@ def test_words_beside_the_pictures_come_first_and_originals_stay(
     assert "bow" in tags_of(kept)
 
 
+def test_the_trigger_word_of_a_sidecar_is_not_doubled(warehouse: Warehouse, tmp_path: Path) -> None:
+    draw(tmp_path / "in", [scene_of("test", 0)])
+    (tmp_path / "in" / "000.txt").write_text("kipufa, holding cup")
+    row = tag(tmp_path / "in", tmp_path / "out", "--character", "kipufa")["000.png"]
+    assert tags_of(row)[0] == "holding cup"
+    assert (tmp_path / "out" / "captions" / "000.txt").read_text().startswith("kipufa, holding cup, ")
+
+
 def test_captions_written_are_captions_read(warehouse: Warehouse, tmp_path: Path) -> None:
     files = draw(tmp_path / "in" / "sub", [scene_of("test", i) for i in range(2)])
     first = tag(tmp_path / "in", tmp_path / "out")
