@@ -26,6 +26,7 @@ VERBS: Mapping[str, str] = {
     "inspect": "read from a picture how it was made, whichever program made it",
     "train": "train a LoRA on pictures of one character",
     "eval": "measure how much generated pictures look like the character",
+    "dedupe": "find copies of pictures, also resized, recompressed, mirrored and turned ones; delete nothing",
     "tag": "tag pictures with WD14 and DeepDanbooru taggers",
     "pose": "find key points, name poses, draw OpenPose maps",
     "merge": "merge what dedupe, tag and pose found into one table, with splits and a report",
