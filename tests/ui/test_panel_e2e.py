@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from charaforge.mini.render import keypoints
+from charaforge.mini.scenes import sample_scene
 from charaforge.perception.openpose_map import render_pose
 from charaforge.warehouse.layout import Warehouse
 from tests.backend.test_launch import service
@@ -22,13 +26,13 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium"),
 ]
 WAIT_MS = 120_000
-# nose, neck, right arm, left arm, right leg, left leg, eyes, ears: x, y in pixels of 256, certainty
-_JOINTS = (
-    *((128, 60), (128, 95), (105, 97), (85, 70), (80, 40), (151, 97), (171, 70), (176, 40)),
-    *((115, 160), (112, 195), (110, 230), (141, 160), (144, 195), (146, 230)),
-    *((120, 54), (136, 54), (110, 58), (146, 58)),
-)
-STANDING = np.array([[(x, y, 1.0) for x, y in _JOINTS]], np.float32)
+
+
+def skeleton() -> Image.Image:
+    """The skeleton of a figure of the mini world with its arms up, 256 px."""
+    scene = replace(sample_scene(random.Random(3)), pose="arms up", framing="full body")
+    points = keypoints(scene) * np.array([2, 2, 1], np.float32)
+    return Image.fromarray(render_pose(points[None], 256, 256))
 
 
 @pytest.fixture
@@ -71,7 +75,7 @@ def test_a_picture(page: Any, warehouse: Warehouse, tmp_path: Path) -> None:
 
 def test_a_picture_in_a_given_pose(page: Any, tmp_path: Path) -> None:
     pose = tmp_path / "pose.png"
-    Image.fromarray(render_pose(STANDING, 256, 256)).save(pose)
+    skeleton().save(pose)
     page.locator("#pose input[type=file]").set_input_files(pose)
     page.locator("#pose img").wait_for()
     saved = Path(make(page, "1girl, blue hair, hoodie, smile"))
