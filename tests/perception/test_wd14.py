@@ -112,7 +112,7 @@ def test_both_generations_are_chosen_by_card_or_by_argument(tmp_path: Path) -> N
 def test_logits_and_double_sigmoids_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="gives 0 to 255, which are no probabilities"):
         whole_input(tmp_path, scale=1).tag([Image.new("RGB", (12, 12), "red")])
-    with pytest.raises(ModelFileError, match="gives -0[.]51 to"):
+    with pytest.raises(ModelFileError, match=r"gives -0\.51 to"):
         whole_input(tmp_path, scale=-0.002).tag([Image.new("RGB", (12, 12), "red")])
     echo(tmp_path / "model.onnx", 20, scale=1 / 255)
     rows = "".join(f"{i},tag_{i},0,1\n" for i in range(1200))

@@ -12,9 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from charaforge.curation.tagging.rules import FLOOR, TaggingRules
-from charaforge.perception.tag_net import CHARACTER, GENERAL, RATING
+from charaforge.curation.tagging.rules import FLOOR, TaggerRules, TaggingRules
+from charaforge.perception.tag_net import CHARACTER, RATING
 
 _CUT = 0.5
 _NEAREST = 1e-6
@@ -53,24 +54,82 @@ class Merged:
     rating: str
 
 
-def merge(scores: Scores, taggers: Sequence[KnownTagger], rules: TaggingRules) -> Merged:
-    """Merge what the taggers gave for one picture and keep what is above the thresholds."""
-    seen = {tag for tagger in taggers for tag in scores[tagger.name]}
-    given: dict[int, dict[str, float]] = {GENERAL: {}, CHARACTER: {}}
-    for tag in seen:
-        knowing = [tagger for tagger in taggers if tag in tagger.categories]
-        category = knowing[0].categories[tag]
-        if category != RATING:
-            opinions = [_Opinion(tagger, tag, scores[tagger.name], rules) for tagger in knowing]
-            if _given(opinions, rules):
-                given.setdefault(category, {})[tag] = round(_mean(opinions), 4)
-    characters = given.pop(CHARACTER)
-    general = {tag: score for tags in given.values() for tag, score in tags.items()}
-    return Merged(_by_score(general), _by_score(characters), _rating(scores, taggers))
+class Ensemble:
+    """Merges what several taggers say of a picture, and keeps what is above the thresholds.
+
+    Args:
+        taggers: the first one's rating counts.
+        rules: thresholds, calibrations, way of merging.
+    """
+
+    def __init__(self, taggers: Sequence[KnownTagger], rules: TaggingRules) -> None:
+        self._taggers = taggers
+        self._rules = rules
+        self._voices: dict[str, tuple[_Voice, ...]] = {}  # by tag
+
+    def merge(self, scores: Scores) -> Merged:
+        """Merge what the taggers gave for one picture."""
+        general: dict[str, float] = {}
+        characters: dict[str, float] = {}
+        for tag in {tag for tagger in self._taggers for tag in scores[tagger.name]}:
+            voices = self._voices.get(tag) or self._heard(tag)
+            if voices[0].category == RATING:
+                continue
+            told = [scores[voice.tagger].get(tag, FLOOR / 2) for voice in voices]
+            if self._given(voices, told):
+                group = characters if voices[0].category == CHARACTER else general
+                group[tag] = round(_mean(voices, told), 4)
+        return Merged(_by_score(general), _by_score(characters), self._rating(scores))
+
+    def _heard(self, tag: str) -> tuple[_Voice, ...]:
+        """Return the taggers that know a tag, with what their probabilities mean."""
+        knowing = [tagger for tagger in self._taggers if tag in tagger.categories]
+        self._voices[tag] = tuple(self._voice(tagger, tag) for tagger in knowing)
+        return self._voices[tag]
+
+    def _voice(self, tagger: KnownTagger, tag: str) -> _Voice:
+        told = self._rules.taggers.get(tagger.name, TaggerRules())
+        limits, category = self._rules.thresholds_of(tagger.name), tagger.categories[tag]
+        usual = limits.character if category == CHARACTER else limits.general
+        threshold = limits.tags.get(tag, usual)
+        slope = 1.0 if told.slope is None else told.slope
+        offset = -slope * logit(threshold) if told.offset is None else told.offset
+        return _Voice(
+            tagger.name, category, threshold, slope, offset, told.weight, calibrated=told.offset is not None
+        )
+
+    def _given(self, voices: Sequence[_Voice], told: Sequence[float]) -> bool:
+        votes = sum(p > voice.threshold for voice, p in zip(voices, told, strict=True))
+        if self._rules.merge == "votes":
+            wanted = self._rules.votes
+            return votes >= (len(voices) // 2 + 1 if wanted is None else min(wanted, len(voices)))
+        if votes in (0, len(voices)) and not any(voice.calibrated for voice in voices):
+            return votes > 0  # all on one side of their thresholds, and so is their mean
+        return _mean(voices, told) > _CUT
+
+    def _rating(self, scores: Scores) -> str:
+        """Return the rating of the first tagger that gives ratings; scales differ and cannot be merged."""
+        for tagger in self._taggers:
+            ratings = {
+                tag: score
+                for tag, score in scores[tagger.name].items()
+                if tagger.categories.get(tag) == RATING
+            }
+            if ratings:
+                return max(ratings, key=lambda tag: (ratings[tag], tag))
+        return ""
 
 
-def _by_score(tags: Mapping[str, float]) -> dict[str, float]:
-    return dict(sorted(tags.items(), key=lambda one: (-one[1], one[0])))
+class _Voice(NamedTuple):
+    """What a tagger's probability of one tag means."""
+
+    tagger: str
+    category: int
+    threshold: float
+    slope: float
+    offset: float
+    weight: float
+    calibrated: bool
 
 
 def calibrated(probability: float, slope: float, offset: float) -> float:
@@ -84,44 +143,11 @@ def logit(probability: float) -> float:
     return math.log(kept / (1 - kept))
 
 
-class _Opinion:
-    """What one tagger says of one tag."""
-
-    def __init__(
-        self, tagger: KnownTagger, tag: str, scores: Mapping[str, float], rules: TaggingRules
-    ) -> None:
-        told, limits = rules.taggers.get(tagger.name), rules.thresholds_of(tagger.name)
-        character = tagger.categories[tag] == CHARACTER
-        threshold = limits.tags.get(tag, limits.character if character else limits.general)
-        probability = scores.get(tag, FLOOR / 2)
-        slope = told.slope if told and told.slope is not None else 1.0
-        own = told.offset if told and told.offset is not None else -slope * logit(threshold)
-        self.weight = told.weight if told else 1.0
-        self.yes = probability > threshold
-        self.score = calibrated(probability, slope, own)
-        self.calibrated = told is not None and told.offset is not None
+def _mean(voices: Sequence[_Voice], told: Sequence[float]) -> float:
+    total = sum(voice.weight for voice in voices)
+    pairs = zip(voices, told, strict=True)
+    return sum(voice.weight * calibrated(p, voice.slope, voice.offset) for voice, p in pairs) / total
 
 
-def _given(opinions: Sequence[_Opinion], rules: TaggingRules) -> bool:
-    if rules.merge == "votes":
-        needed = len(opinions) // 2 + 1 if rules.votes is None else min(rules.votes, len(opinions))
-        return sum(opinion.yes for opinion in opinions) >= needed
-    if len(opinions) == 1 and not opinions[0].calibrated:
-        return opinions[0].yes
-    return _mean(opinions) > _CUT
-
-
-def _mean(opinions: Sequence[_Opinion]) -> float:
-    total = sum(opinion.weight for opinion in opinions)
-    return sum(opinion.weight * opinion.score for opinion in opinions) / total
-
-
-def _rating(scores: Scores, taggers: Sequence[KnownTagger]) -> str:
-    """Return the rating of the first tagger that gives ratings; scales differ and cannot be merged."""
-    for tagger in taggers:
-        ratings = {
-            tag: score for tag, score in scores[tagger.name].items() if tagger.categories.get(tag) == RATING
-        }
-        if ratings:
-            return max(ratings, key=lambda tag: (ratings[tag], tag))
-    return ""
+def _by_score(tags: Mapping[str, float]) -> dict[str, float]:
+    return dict(sorted(tags.items(), key=lambda one: (-one[1], one[0])))

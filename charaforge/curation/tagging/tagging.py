@@ -19,7 +19,7 @@ from PIL import Image
 from charaforge.curation.pictures import Picture, shown
 from charaforge.curation.stage import Row, Stage
 from charaforge.curation.table import absolute, write_csv, write_stage
-from charaforge.curation.tagging.ensemble import KnownTagger, merge
+from charaforge.curation.tagging.ensemble import Ensemble, KnownTagger
 from charaforge.curation.tagging.rules import FLOOR, TaggingRules
 from charaforge.curation.tagging.score_text import packed, unpacked
 from charaforge.curation.tagging.sidecars import SOURCE, write_sidecars
@@ -126,13 +126,14 @@ def decide(
         raise UnknownNameError("tagger in the rules", unknown[0], [tagger.name for tagger in taggers])
     vocabulary = load_vocabulary(rules.vocabulary)
     able = [known(tagger, vocabulary) for tagger in taggers]
+    ensemble = Ensemble(able, rules)
     decision = Decision()
     for one in subjects:
         path = one.found.path
         told = [row.get(path) for row in rows]
         if not any(row is None or row["error"] for row in told):
             scores = _scores(taggers, told)
-            decision.tagged[path] = _tagged(one, scores, able, rules, vocabulary)
+            decision.tagged[path] = _tagged(one, scores, ensemble, rules, vocabulary)
     if rules.traits.prune:
         _prune_traits(decision, able, rules)
     return decision
@@ -170,12 +171,12 @@ def finish(
 def _tagged(
     subject: Subject,
     scores: Mapping[str, Mapping[str, float]],
-    taggers: Sequence[KnownTagger],
+    ensemble: Ensemble,
     rules: TaggingRules,
     vocabulary: Vocabulary,
 ) -> Tagged:
     named = {tagger: canonical_scores(told, vocabulary) for tagger, told in scores.items()}
-    merged = merge(named, taggers, rules)
+    merged = ensemble.merge(named)
     words = [vocabulary.canonical(word) for word in subject.words if word != subject.character]
     kept = words if rules.sidecars == "keep" else []
     tags = [*(merged.characters if rules.character_tags else ()), *kept, *merged.general]

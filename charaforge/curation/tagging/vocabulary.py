@@ -119,6 +119,8 @@ def load_vocabulary(extra: Path | None = None) -> Vocabulary:
 
 def canonical_scores(scores: Mapping[str, float], vocabulary: Vocabulary) -> dict[str, float]:
     """Return scores with aliases resolved; of two names for one tag the higher score stays."""
+    if vocabulary.aliases.keys().isdisjoint(scores):
+        return dict(scores)
     found: dict[str, float] = {}
     for tag, score in scores.items():
         name = vocabulary.canonical(tag)

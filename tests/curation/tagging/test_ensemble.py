@@ -5,7 +5,7 @@ import math
 import pytest
 
 from charaforge.config import parse
-from charaforge.curation.tagging.ensemble import KnownTagger, calibrated, merge
+from charaforge.curation.tagging.ensemble import Ensemble, KnownTagger, Merged, calibrated
 from charaforge.curation.tagging.rules import FLOOR, TaggingRules
 
 CATEGORIES = {"blue hair": 0, "smile": 0, "miku": 4, "safe": 9, "explicit": 9}
@@ -15,6 +15,10 @@ NARROW = KnownTagger("narrow", {"smile": 0}, {})
 
 def rules(**told: object) -> TaggingRules:
     return parse(TaggingRules, told, "test")
+
+
+def merge(scores: dict[str, dict[str, float]], taggers: list[KnownTagger], told: TaggingRules) -> Merged:
+    return Ensemble(taggers, told).merge(scores)
 
 
 def given(scores: dict[str, dict[str, float]], asked: list[KnownTagger], **told: object) -> set[str]:
