@@ -94,7 +94,7 @@ def table_of(pairs: dict[str, list[tuple[set[str], set[str]]]], rate: float) -> 
         "",
         f"{len(every)} pictures of {SIDE} px; all tags right and none too many in {exact:.3f} of them. "
         f"Lowest F1: {', '.join(f'{tag} {value:.3f}' for tag, value in worst)}. "
-        f"{rate:.0f} pictures/s, decoding included, cold, one thread for the net, machine loaded.",
+        f"{rate:.0f} pictures/s, decoding included, nothing remembered from before, machine loaded.",
     ]
     return "\n".join(lines)
 

@@ -3,7 +3,8 @@
 Format: float32 NCHW, BGR, 0 to 255, not normalised; the picture in the upper left corner (bilinear, aspect
 kept), 114 beside and below it. Out come either raw predictions (N, A, 5 + classes) on grids of strides 8, 16
 and 32 – box = (xy + cell) * stride, exp(wh) * stride; score = object * class, class 0 is a person – or, from
-exports that end with suppression, boxes (N, K, 5) of two corners and a score, in pixels of the input.
+exports that end with suppression, ``dets`` (N, K, 5), two corners in pixels of the input and a score, and
+maybe ``labels`` (N, K).
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class PersonDetector:
             raise ModelFileError(f"{path} takes {first.shape}", "detectors of this format take (N, 3, H, W)")
         self._input, self._size = first.name, (int(first.shape[2]), int(first.shape[3]))
         self._batch = first.shape[0] if isinstance(first.shape[0], int) else None
-        self._output = self._session.get_outputs()[0].name
+        names = [output.name for output in self._session.get_outputs()]
+        self._outputs = ["dets", "labels"] if {"dets", "labels"} <= set(names) else names[:1]
         self._confidence, self._overlap = confidence, overlap
 
     def detect(self, images: Sequence[Image.Image]) -> list[Boxes]:
@@ -65,15 +67,16 @@ class PersonDetector:
         found: list[Boxes] = []
         for group in batches(images):
             pixels = np.stack([prepare(image, *self._size) for image in group])
-            raw = run_padded(self._session, [self._output], {self._input: pixels}, self._batch)[0]
-            for one, image in zip(raw, group, strict=True):
-                boxes = without_overlaps(self._decoded(one), self._overlap)
+            raw = run_padded(self._session, self._outputs, {self._input: pixels}, self._batch)
+            for image, *told in zip(group, *raw, strict=True):
+                boxes = without_overlaps(self._decoded(*told), self._overlap)
                 found.append(_in_picture(boxes, image.size, self._size))
         return found
 
-    def _decoded(self, raw: Floats) -> Boxes:
+    def _decoded(self, raw: Floats, labels: npt.NDArray[np.int64] | None = None) -> Boxes:
         if raw.ndim == 2 and raw.shape[1] == _PERSON:
-            return raw[raw[:, 4] >= self._confidence]
+            sure = raw[:, 4] >= self._confidence
+            return raw[sure if labels is None else sure & (labels == 0)]
         boxes = decode(raw, *self._size)
         return boxes[boxes[:, 4] >= self._confidence]
 

@@ -99,7 +99,10 @@ class TagNet:
         parts = [np.zeros((0, len(self.names)), np.float32)]
         for group in batches(images):
             pixels = np.stack([self._prepare(image, self._side) for image in group])
-            parts.append(run_padded(self._session, [self._output], {self._input: pixels}, self._batch)[0])
+            scores = run_padded(self._session, [self._output], {self._input: pixels}, self._batch)[0]
+            if scores.shape[1:] != (len(self.names),):
+                raise self._unlike(scores.shape[-1])
+            parts.append(scores)
         probabilities = np.concatenate(parts)
         self._check(probabilities)
         return TagScores(probabilities, self.names, self.categories)
@@ -111,12 +114,14 @@ class TagNet:
         fitting = [name for name, width in widths.items() if width == len(self.names)]
         unsized = [name for name, width in widths.items() if not isinstance(width, int)]
         if not fitting and not unsized:
-            width = outputs[0].shape[-1]
-            raise ModelFileError(
-                f"{self._path}: the model gives {width} tags, its table names {len(self.names)}",
-                "take both files from the same revision",
-            )
+            raise self._unlike(outputs[0].shape[-1])
         return str((fitting or unsized)[0])
+
+    def _unlike(self, width: object) -> ModelFileError:
+        return ModelFileError(
+            f"{self._path}: the model gives {width} tags, its table names {len(self.names)}",
+            "take both files from the same revision",
+        )
 
     def _check(self, scores: npt.NDArray[np.float32]) -> None:
         if not scores.size:

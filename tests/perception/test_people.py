@@ -61,15 +61,19 @@ def test_of_boxes_on_one_person_the_surest_stays() -> None:
 def test_exports_that_end_with_suppression_are_read(tmp_path: Path) -> None:
     from onnx import helper
 
-    found = np.array([[[8, 8, 40, 72, 0.9], [0, 0, 9, 9, 0.1]]], np.float32)
+    found = np.array([[[8, 8, 40, 72, 0.9], [0, 0, 9, 9, 0.1], [8, 8, 20, 20, 0.8]]], np.float32)
     nodes = [
         helper.make_node("ReduceMean", ["input"], ["mean"], axes=[1, 2, 3], keepdims=0),
         helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
         helper.make_node("Reshape", ["nothing", "shape"], ["column"]),
         helper.make_node("Add", ["column", "found"], ["dets"]),
+        helper.make_node("Reshape", ["nothing", "row"], ["rows"]),
+        helper.make_node("Add", ["rows", "kinds"], ["labels"]),
     ]
     constants = {"zero": np.float32(0), "shape": np.array([-1, 1, 1]), "found": found}
-    save(tmp_path / "model.onnx", nodes, ["n", 3, 64, 64], {"dets": ["n", 2, 5]}, constants)
+    constants |= {"row": np.array([-1, 1]), "kinds": np.array([[0, 0, 15]], np.float32)}  # 15: a cat
+    outputs = {"labels": ["n", 3], "dets": ["n", 3, 5]}
+    save(tmp_path / "model.onnx", nodes, ["n", 3, 64, 64], outputs, constants)
     (boxes,) = PersonDetector(tmp_path).detect([Image.new("RGB", (128, 128))])
     assert boxes.tolist() == [pytest.approx([16, 16, 80, 128, 0.9])]
 

@@ -121,6 +121,14 @@ def test_logits_and_double_sigmoids_are_refused(tmp_path: Path) -> None:
         WD14Tagger(tmp_path).tag([Image.new("RGB", (20, 20), "white")])
 
 
+def test_a_model_that_does_not_tell_its_width_is_checked_when_it_runs(tmp_path: Path) -> None:
+    node = helper.make_node("ReduceMean", ["input"], ["output"], axes=[1, 2], keepdims=0)
+    save(tmp_path / "model.onnx", [node], ["n", 16, 16, 3], {"output": ["n", "tags"]})
+    (tmp_path / "selected_tags.csv").write_text(HEADER + "0,a,0,5\n")
+    with pytest.raises(ModelFileError, match="gives 3 tags, its table names 1"):
+        WD14Tagger(tmp_path).tag([Image.new("RGB", (16, 16))])
+
+
 def test_embeddings_beside_the_probabilities_are_passed_over(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("ReduceMean", ["input"], ["embedding"], axes=[1, 2, 3]),
