@@ -2,7 +2,8 @@
 
 Their thumbnails are compared after what copies may differ in is taken out: tone and tint (a curve of second
 degree per colour) and sharpness (a small blur of either). What then decides is the *largest* difference, not
-the mean: another expression changes little of a picture, but that little much.
+the mean: another expression changes little of a picture, but that little much. Differences of tint are
+averaged over 2 × 2 pixels, since JPEG stores colours at half the resolution.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ Floats = npt.NDArray[np.float32]
 THUMB_SIDE = 32
 WIDE_LIMIT = 32
 """Bits of 256 that the wide hashes of copies differ in at most."""
-RESIDUAL_LIMIT = 38.0
-"""Levels of 255 that the thumbnails of copies differ in at most, anywhere, in any colour."""
+RESIDUAL_LIMIT = 35.0
+"""Levels of 255 that the thumbnails of copies differ in at most, anywhere."""
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_TINT_WEIGHT = np.float32(1.3)
 _TONE_LIMIT = 64.0  # levels that tone and tint may differ by
 _BLURS = (0.05, 0.1, 0.15, 0.2)  # share that a pixel gives to each neighbour
 _PRIOR = 1e-3  # pull of the tone curve towards no change, so that pictures of few tones have one
@@ -58,17 +61,27 @@ def residuals(one: Pixels, turns: npt.NDArray[np.uint8], other: Pixels) -> Float
 
 def _largest_difference(one: Floats, other: Floats) -> Floats:
     """Return the largest difference of each pair, at the blur that fits it best where that can matter."""
-    difference = np.abs(one + _tone_change(one, other) - other)
-    largest = difference.max(axis=(1, 2, 3))
+    difference = one + _tone_change(one, other) - other
+    largest = _largest(difference)
     open_ones = np.flatnonzero((largest > RESIDUAL_LIMIT) & (largest < _HOPELESS))
     best = np.square(difference[open_ones]).mean(axis=(1, 2, 3))
     for x, y in _blurred(one[open_ones], other[open_ones]):
-        difference = np.abs(x + _tone_change(x, y) - y)
+        difference = x + _tone_change(x, y) - y
         mean = np.square(difference).mean(axis=(1, 2, 3))
         better = mean < best
-        largest[open_ones[better]] = difference[better].max(axis=(1, 2, 3))
+        largest[open_ones[better]] = _largest(difference[better])
         best = np.minimum(best, mean)
-    return np.asarray(largest, np.float32)
+    return largest
+
+
+def _largest(difference: Floats) -> Floats:
+    """Return the largest difference of each pair in brightness, or in tint, averaged and weighted."""
+    luma = difference @ _LUMA
+    tint = difference - luma[..., None]
+    tint = tint[:, :-1] + tint[:, 1:]
+    tint = (tint[:, :, :-1] + tint[:, :, 1:]) / 4
+    by_tint = np.abs(tint).max(axis=(1, 2, 3)) * _TINT_WEIGHT
+    return np.asarray(np.maximum(np.abs(luma).max(axis=(1, 2)), by_tint), np.float32)
 
 
 def _blurred(one: Floats, other: Floats) -> Iterator[tuple[Floats, Floats]]:
