@@ -7,6 +7,8 @@ import json
 import os
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -235,3 +237,11 @@ def test_rules_that_do_not_fit_are_refused(
     assert "give --character" in capsys.readouterr().err
     assert main([*words, "--tagger", "mini-taggr"]) == 2
     assert main(["tag", "--in", str(tmp_path / "no"), "--out", str(tmp_path / "out")]) == 2
+
+
+@pytest.mark.slow
+def test_macro_f1_on_two_thousand_held_out_renders(repository: Path, tmp_path: Path) -> None:
+    command = [sys.executable, str(repository / "benchmarks" / "tagging.py"), "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2000 pictures of 512 px" in done.stdout
