@@ -19,13 +19,14 @@ from PIL import Image
 
 from charaforge.errors import ModelFileError
 from charaforge.perception.areas import centred, resize_by_area
-from charaforge.perception.flatten import on_white
+from charaforge.perception.flatten import bounded, on_white
 from charaforge.perception.session import only_model
 from charaforge.perception.tag_names import spaced
 from charaforge.perception.tag_net import GENERAL, RATING, TagNet, TagTable
 
 TABLES = ("deepdanbooru_tags.csv", "tags.csv", "tags.txt")
 _RATING = "rating:"
+_LONGEST = 4096  # px; see `bounded`
 
 
 class DeepDanbooruTagger(TagNet):
@@ -48,10 +49,11 @@ def prepare(image: Image.Image, side: int) -> npt.NDArray[np.float32]:
     Returns:
         float32 (side, side, 3), RGB, 0 to 1.
     """
-    flat = on_white(image)
+    flat = bounded(on_white(image), _LONGEST)
     scale = min(side / flat.width, side / flat.height)
     width, height = (min(side, max(1, round(length * scale))) for length in flat.size)
-    resized = resize_by_area(np.asarray(flat, np.float64), height, width)
+    channels = [np.asarray(channel, np.float64)[..., None] for channel in flat.split()]
+    resized = np.concatenate([resize_by_area(channel, height, width) for channel in channels], 2)
     return np.ascontiguousarray(centred(resized, side, side) / 255, np.float32)
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from charaforge.errors import ModelFileError, UnknownNameError
-from charaforge.perception.flatten import on_white
+from charaforge.perception.flatten import bounded, on_white
 from charaforge.perception.tag_names import spaced
 from charaforge.perception.tag_net import Prepare, TagNet, TagScores, TagTable
 from charaforge.warehouse.cards import read_card
@@ -27,6 +27,7 @@ from charaforge.warehouse.cards import read_card
 __all__ = ["PREPARATIONS", "TABLE", "TagScores", "WD14Tagger", "prepare", "prepare_v2"]
 
 TABLE = "selected_tags.csv"
+_LONGEST = 8192  # px; longer sides are halved, or divided by more, before the picture is padded
 
 
 class WD14Tagger(TagNet):
@@ -56,7 +57,7 @@ def prepare(image: Image.Image, side: int) -> npt.NDArray[np.float32]:
     Returns:
         float32 (side, side, 3), BGR, 0 to 255.
     """
-    flat = on_white(image)
+    flat = bounded(on_white(image), _LONGEST)
     square = _squared(flat, max(flat.size))
     if square.width != side:
         square = square.resize((side, side), Image.Resampling.BICUBIC)
@@ -71,7 +72,7 @@ def prepare_v2(image: Image.Image, side: int) -> npt.NDArray[np.float32]:
     """
     import cv2
 
-    flat = on_white(image)
+    flat = bounded(on_white(image), _LONGEST)
     square = np.asarray(_squared(flat, max(*flat.size, side)))[..., ::-1]
     if len(square) > side:
         square = cv2.resize(np.ascontiguousarray(square), (side, side), interpolation=cv2.INTER_AREA)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from charaforge.perception import ccip, deepdanbooru, detector, simcc, wd14
+from charaforge.perception.flatten import bounded
 
 from . import golden
 
@@ -148,6 +149,18 @@ def test_the_comparison_sees_mistakes_in_cutting_out(mistake: dict) -> None:
     image = drawing("RGB")
     ours = simcc.crop(image, np.array(BOXES[0], np.float32), 24, 32)
     assert np.abs(ours - golden.mmpose_crop(image, BOXES[0], 24, 32, **mistake)).max() > 2 * CROP_TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["wd14-v3", "wd14-v2", "deepdanbooru"])
+def test_very_long_pictures_are_shrunk_before_they_are_padded(name: str) -> None:
+    strip = Image.new("RGB", (20_000, 2000), "white")
+    strip.paste("red", (0, 0, 20_000, 1000))
+    strip.paste("blue", (0, 1000, 20_000, 2000))
+    assert max(bounded(strip, 8192).size) == 6667
+    ours, theirs = (
+        ours_of(name, picture) for picture in (strip, strip.resize((2000, 200), Image.Resampling.BOX))
+    )
+    assert np.abs(ours - theirs).max() <= 4 * TOLERANCE[name]
 
 
 def test_areas_are_those_of_opencv_where_it_shrinks() -> None:

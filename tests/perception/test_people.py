@@ -99,6 +99,16 @@ def test_each_person_is_looked_at_in_their_own_box(tmp_path: Path) -> None:
     assert np.ptp(points, axis=1).max() == 0
 
 
+def test_very_long_pictures_are_looked_at_too(tmp_path: Path) -> None:
+    red_cross_simcc(tmp_path / "model.onnx", 48, 64)
+    picture = Image.new("RGB", (40_000, 300), "blue")
+    picture.paste(cross((300, 300), 100, 200), (35_000, 0))
+    (points,) = PoseEstimator(tmp_path).estimate_people(
+        [picture], [np.array([[35_010, 0, 35_290, 300, 1]], np.float32)]
+    )
+    assert np.allclose(points[0, 0, :2], [35_100, 200], atol=9)
+
+
 def test_without_a_box_the_whole_picture_is_the_person(tmp_path: Path) -> None:
     red_cross_simcc(tmp_path / "model.onnx", 48, 64)
     estimator, nobody = PoseEstimator(tmp_path), np.zeros((0, 5), np.float32)
