@@ -19,7 +19,7 @@ from PIL import Image
 
 from charaforge.errors import ModelFileError
 from charaforge.perception.batches import batches, run_padded
-from charaforge.perception.flatten import bounded, on_white
+from charaforge.perception.flatten import on_white
 from charaforge.perception.session import only_model, open_session
 
 MMPOSE_MEAN = (123.675, 116.28, 103.53)
@@ -29,7 +29,6 @@ _WHOLEBODY_JOINTS = 133
 PREPROC_ID = "simcc"
 BOX_PADDING = 1.25
 _SPLIT = 2
-_LONGEST = 16384  # px; OpenCV warps no picture with a side of 32,768
 _NECK = -1
 _OPENPOSE_FROM_COCO = (0, _NECK, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
 _LEFT_SHOULDER, _RIGHT_SHOULDER = 5, 6
@@ -114,10 +113,9 @@ def crop(
     """Warp the surroundings of a box (left, top, right, bottom, px) to the input; float32 (3, H, W)."""
     import cv2
 
-    seen = bounded(on_white(image), _LONGEST)
-    left, top, scale = _window(box[:4] * (seen.width / image.width), (width, height))
+    left, top, scale = _window(box, (width, height))
     to_input = np.array([[1 / scale, 0, -left / scale], [0, 1 / scale, -top / scale]])
-    warped = cv2.warpAffine(np.asarray(seen), to_input, (width, height), flags=cv2.INTER_LINEAR)
+    warped = cv2.warpAffine(np.asarray(on_white(image)), to_input, (width, height), flags=cv2.INTER_LINEAR)
     return _normalised(np.asarray(warped, np.float32))
 
 
