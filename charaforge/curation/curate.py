@@ -15,10 +15,12 @@ from typing import Any
 
 from charaforge.curation import look, pose
 from charaforge.curation.dataset import Dataset, write_table
+from charaforge.curation.dedupe import dedupe, features
+from charaforge.curation.dedupe.sheet import write_sheet
 from charaforge.curation.pictures import Found
 from charaforge.curation.sources import Import, Imported, Told, read_sources
 from charaforge.curation.stage import Row, run_stages
-from charaforge.curation.table import update_summary, write_stage
+from charaforge.curation.table import read_stage, update_summary, write_stage
 from charaforge.curation.tagging import tagging
 from charaforge.curation.tagging.rules import TaggingRules
 from charaforge.curation.tagging.sidecars import split_tags
@@ -38,12 +40,16 @@ class Tools:
         rules: of tagging.
         estimators: of poses.
         maps: whether pose maps are drawn.
+        radius: bits of 64 within which hashes are close.
+        any_turn: find mirrored and turned copies too.
     """
 
     taggers: Sequence[tagging.Tagger]
     rules: TaggingRules
     estimators: pose.Estimators
     maps: bool = True
+    radius: int = dedupe.DEFAULT_RADIUS
+    any_turn: bool = True
 
 
 @dataclass
@@ -78,8 +84,9 @@ def curate(folder: Path, given: Told, dataset: Dataset, tools: Tools) -> Curated
     result = Curated(dataset.table)
     step = _Clock(result.seconds)
     imported = step("import", lambda: read_listing(folder, given, dataset))
-    step("look", lambda: look_at(imported, dataset))
-    keepers = imported.pictures
+    hashes = step("look + hash", lambda: _look_and_hash(imported, dataset))
+    found = step("dedupe", lambda: _dedupe(hashes, dataset, tools))
+    keepers = _without(imported.pictures, {copy.path for copy in found.copies})
     tags, poses = step("tag + pose", lambda: _tag_and_pose(keepers, dataset, tools))
     step("tags", lambda: _finish_tags(keepers, tags, dataset, tools))
     step("poses", lambda: pose.finish(dataset.folder, poses, tools.estimators, tools.maps))
@@ -107,6 +114,27 @@ def look_at(imported: Import, dataset: Dataset) -> None:
     """Run the first stage and write its table."""
     (rows,) = run_stages([look.look_stage()], _files(imported.pictures), dataset.cache)
     write_stage(dataset.folder, look.NAME, with_errors(imported.pictures, rows))
+
+
+def _look_and_hash(imported: Import, dataset: Dataset) -> dict[Path, Row]:
+    stages = [look.look_stage(), features.stage()]
+    looks, hashes = run_stages(stages, _files(imported.pictures), dataset.cache)
+    write_stage(dataset.folder, look.NAME, with_errors(imported.pictures, looks))
+    return with_errors(imported.pictures, hashes)
+
+
+def _dedupe(hashes: Mapping[Path, Row], dataset: Dataset, tools: Tools) -> dedupe.Deduped:
+    """Group the copies; write the table, and the page to review where something is new."""
+    before = read_stage(dataset.folder, dedupe.NAME)
+    found = dedupe.finish(dataset.folder, hashes, tools.radius, tools.any_turn)
+    page = dataset.folder / "dedupe.html"
+    if not page.is_file() or read_stage(dataset.folder, dedupe.NAME) != before:
+        write_sheet(page, found, hashes)
+    return found
+
+
+def _without(pictures: Sequence[Imported], copies: set[Path]) -> list[Imported]:
+    return [one for one in pictures if one.path not in copies]
 
 
 def with_errors(pictures: Sequence[Imported], rows: Mapping[Path, Row]) -> dict[Path, Row]:

@@ -129,6 +129,7 @@ def _row(one: Imported, found: Found, warehouse: Warehouse) -> Row:
         "caption": one.caption,
         "repeats": one.repeats,
         "pose_map": stored_path(Path(pose["pose_map"]), warehouse) if pose.get("pose_map") else "",
+        "dup_of": stored_path(Path(row["dup_of"]), warehouse) if row["dup_of"] else "",
     }
     traits = ", ".join(found.traits.get(one.told.character, ()))
     notes = [f"{TRAITS_NOTE}{traits}" if traits else "", remark, str(look.get("oddities") or ""), one.note]

@@ -80,12 +80,15 @@ def run_stages(stages: Sequence[Stage], files: Sequence[Path], cache: Path) -> l
         WarehouseError: another run is using the cache, or it cannot be written.
         CharaForgeError: `work` raised one: the stage itself, not a file, is at fault.
     """
+    from threadpoolctl import threadpool_limits
+
     marks = fingerprints(files, cache)
     wanted = {mark.sha256: (path, mark) for path, mark in reversed(marks.items()) if not mark.error}
     with ExitStack() as stack:
         runs = [stack.enter_context(_Run(stage, cache)) for stage in stages]
         todo = [one for sha256, one in reversed(wanted.items()) if any(run.lacks(sha256) for run in runs)]
         label, already = " + ".join(stage.name for stage in stages), len(wanted) - len(todo)
+        stack.enter_context(threadpool_limits(1, "blas"))  # the cores belong to decoding and to nets
         progress = stack.enter_context(Progress(len(wanted), label, "pictures", already))
         for mark, reading in _read_ahead(todo, max(stage.batch for stage in stages)):
             _hand_over(mark, reading, runs)

@@ -60,7 +60,7 @@ def test_a_folder_becomes_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert np.mean([bool(row["outfit"]) for row in kept]) > 0.5
     assert all((tmp_path / "warehouse" / row["pose_map"]).is_file() for row in kept)
     told = read_summary(tmp_path / "warehouse" / "datasets" / "processed" / "mai")
-    assert set(told) >= {"look", "tag", "pose", "merge", "curate"}
+    assert set(told) >= {"look", "dedupe", "tag", "pose", "merge", "curate"}
     assert "charaforge train --data" in capsys.readouterr().out
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from charaforge.cli.verbs import merge, pose, tag
+from charaforge.cli.verbs import dedupe, merge, pose, tag
 from charaforge.errors import ExitCode
 from charaforge.warehouse.bootstrap import bootstrap
 from charaforge.warehouse.registry import Registry
@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep tags of the character's traits [default: the trigger word stands for them]",
     )
+    dedupe.add_search_arguments(parser)
     tag.add_rule_arguments(parser)
     pose.add_model_arguments(parser)
 
@@ -47,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
             open_detector(registry, args.detector) if args.detector else None,
         ),
         maps=not args.no_maps,
+        radius=args.radius,
+        any_turn=not args.no_turns,
     )
     result = curate(args.folder, told, dataset, tools)
     print("\n".join(report.lines(result.report)))
