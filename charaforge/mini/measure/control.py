@@ -4,7 +4,8 @@
 
 - Pose: prompts without pose words; the target is of another class of pose than the uncontrolled picture.
   `pck_h5_limbs` at strength 0 and 1, and the detector's floor on real renders of the targets.
-- Depth, line art, edges: mean difference between the map given and the map read off the picture.
+- Depth, line art, edges: mean difference between the map given and the map read off the picture, against
+  that of VAE reconstructions of real renders, the best that can be drawn in latents.
 - References: the picture made from a reference is nearest, among 50, to that reference.
 """
 
@@ -27,6 +28,7 @@ from charaforge.mini.attributes import decide
 from charaforge.mini.measure.bars import Bar, missed
 from charaforge.mini.measure.pose import compared
 from charaforge.mini.model_card import write_model_card
+from charaforge.mini.recipes.decoded import reconstruct
 from charaforge.mini.recipes.export import renew_card
 from charaforge.mini.recipes.ip_adapter import shown_tags
 from charaforge.mini.recipes.maps import depth_map, line_map, pose_map
@@ -130,7 +132,10 @@ def poses(bench: Bench, count: int) -> dict[str, float]:
 
 
 def maps(bench: Bench, kind: ControlType, count: int) -> dict[str, float]:
-    """Mean difference (0 to 1) from the given map without control, with it, and on real renders."""
+    """Mean difference (0 to 1) from the given map without control, with it, and at best.
+
+    The best are VAE reconstructions of real renders: nothing that is drawn in latents comes nearer.
+    """
     targets = scenes(count)
     given = [_map(kind, target) for target in targets]
     hidden = [{t.pose, t.framing, t.style, t.bangs, t.accessory} for t in targets]
@@ -141,13 +146,14 @@ def maps(bench: Bench, kind: ControlType, count: int) -> dict[str, float]:
             for i, t in enumerate(targets)
         ]
     )
-    real = [Image.fromarray(render(t)) for t in targets]
+    decoded = reconstruct(bench.folder(MODEL, "base") / "vae", np.stack([render(t) for t in targets]))
+    best = [Image.fromarray(picture) for picture in decoded]
     annotator = Annotator(bench.folder("mini-annotator", "annotator"))
     errors = {
         name: float(np.mean([_difference(annotator, kind, p, g) for p, g in zip(shown, given, strict=True)]))
-        for name, shown in (("0", plain), ("1", controlled), ("floor", real))
+        for name, shown in (("0", plain), ("1", controlled), ("floor", best))
     }
-    _sheet(bench, kind, [plain, [Image.fromarray(g) for g in given], controlled, real])
+    _sheet(bench, kind, [plain, [Image.fromarray(g) for g in given], controlled, best])
     share = (errors["0"] - errors["1"]) / (errors["0"] - errors["floor"])
     return {f"{kind}_error_{name}": value for name, value in errors.items()} | {f"{kind}_gain_share": share}
 
