@@ -75,7 +75,7 @@ def group_of(tag: str) -> str:
     return "garment" if tag.split()[-1] in {value.split()[-1] for value in GROUPS["outfit"]} else "other"
 
 
-def table_of(pairs: dict[str, list[tuple[set[str], set[str]]]], rate: float) -> str:
+def table_of(pairs: dict[str, list[tuple[set[str], set[str]]]]) -> str:
     """Return the measured figures as a Markdown table."""
     every = [pair for half in pairs.values() for pair in half]
     scores = {"all": f1_of(every), **{kind: f1_of(half) for kind, half in pairs.items()}}
@@ -93,8 +93,7 @@ def table_of(pairs: dict[str, list[tuple[set[str], set[str]]]], rate: float) -> 
     lines += [
         "",
         f"{len(every)} pictures of {SIDE} px; all tags right and none too many in {exact:.3f} of them. "
-        f"Lowest F1: {', '.join(f'{tag} {value:.3f}' for tag, value in worst)}. "
-        f"{rate:.0f} pictures/s, decoding included, nothing remembered from before, machine loaded.",
+        f"Lowest F1: {', '.join(f'{tag} {value:.3f}' for tag, value in worst)}.",
     ]
     return "\n".join(lines)
 
@@ -119,8 +118,8 @@ def main() -> int:
     for row in read_parquet(args.out / "tagged" / "tag.parquet"):
         name = Path(row["path"]).name
         pairs[name.rpartition("-")[0]].append((truth[name], set(row["tags"].split(", "))))
-    table = table_of(pairs, rate)
-    print(table)
+    table = table_of(pairs)
+    print(f"{table}\n\n{rate:.0f} pictures/s, decoding included")
     if args.record:
         page = args.record.read_text(encoding="utf-8")
         block = f"{BEGIN}\n{table}\n{END}"
