@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from charaforge.errors import PictureError
+from charaforge.perception.flatten import on_white
 
 _NAMES = "apng avif bmp dib gif heic heif ico jfif jpe jpeg jpg jxl pbm pgm png ppm psd tga tif tiff webp"
 SUFFIXES = frozenset(f".{name}" for name in re.findall(r"\w+", _NAMES))
@@ -117,7 +118,7 @@ def read_picture(path: Path) -> Picture:
             kind, notes = (opened.format or "").lower(), _notes(opened, path)
             opened.load()
             upright, turned = _upright(opened)
-            rgb = _on_white(upright)
+            rgb = np.array(on_white(upright))
     except UnidentifiedImageError as error:
         raise PictureError(_unidentified(data)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -211,24 +212,6 @@ def _upright(picture: Image.Image) -> tuple[Image.Image, list[str]]:
         return ImageOps.exif_transpose(picture), [f"EXIF orientation {orientation}: turned upright"]
     except (*_BROKEN, OSError):
         return picture, ["EXIF cannot be read: taken as upright"]
-
-
-def _on_white(picture: Image.Image) -> npt.NDArray[np.uint8]:
-    """Return uint8 (H, W, 3) of a picture of any mode."""
-    if picture.mode.startswith("I") or picture.mode == "F":
-        picture = _eight_bits(picture)
-    if not picture.has_transparency_data:
-        return np.array(picture.convert("RGB"))
-    solid = picture.convert("RGBA")
-    return np.array(Image.alpha_composite(Image.new("RGBA", solid.size, "white"), solid).convert("RGB"))
-
-
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Return a picture of 16 or 32 bits or of floats as mode L; Pillow would cut it off at 255."""
-    values = np.nan_to_num(np.asarray(picture, np.float64))
-    top = 1.0 if picture.mode == "F" and values.max() <= 1 else 65535.0 if values.max() > 255 else 255.0
-    top = 65535.0 if picture.mode.startswith("I;16") else max(top, float(values.max()), 1e-9)
-    return Image.fromarray(np.rint(values.clip(0, top) * (255 / top)).astype(np.uint8))
 
 
 def _unidentified(data: bytes) -> str:

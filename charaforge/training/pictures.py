@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from charaforge.errors import DatasetError
+from charaforge.perception.flatten import on_white
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
@@ -41,7 +42,7 @@ def read_picture(path: Path) -> tuple[Image.Image, str]:
         raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DatasetError(f"{path} is broken: {error}") from error
-    return _on_white(picture), hashlib.sha256(data).hexdigest()
+    return on_white(picture), hashlib.sha256(data).hexdigest()
 
 
 def cut(picture: Image.Image, size: tuple[int, int]) -> Tensor:
@@ -71,11 +72,3 @@ def bucket(size: tuple[int, int], resolution: int, multiple: int) -> tuple[int, 
     shapes = [(w, area // w) for w in range(1, area + 1) if 0.5 <= w * w / area <= 2.0]
     width, height = min(shapes, key=lambda shape: abs(math.log(shape[0] / shape[1] / aspect)))
     return width * multiple, height * multiple
-
-
-def _on_white(picture: Image.Image) -> Image.Image:
-    if "A" not in picture.getbands() and "transparency" not in picture.info:
-        return picture.convert("RGB")
-    solid = picture.convert("RGBA")
-    white = Image.new("RGBA", solid.size, "white")
-    return Image.alpha_composite(white, solid).convert("RGB")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -15,6 +16,12 @@ def test_a_transparent_picture_lies_on_white(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(path)
     assert read_picture(path)[0].getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_sixteen_bits_keep_their_brightness(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(np.full((4, 4), 32768, np.uint16)).save(path)
+    assert read_picture(path)[0].getpixel((0, 0)) == (128, 128, 128)
 
 
 def test_a_picture_is_turned_upright(tmp_path: Path) -> None:
