@@ -10,7 +10,7 @@ import numpy.typing as npt
 from charaforge.curation.dedupe.features import Features
 from charaforge.curation.dedupe.join import Hashes, Indices, close_to
 from charaforge.curation.dedupe.phash import TURNS
-from charaforge.curation.dedupe.verify import RESIDUAL_LIMIT, WIDE_LIMIT, residuals
+from charaforge.curation.dedupe.verify import WIDE_LIMIT, misfits
 
 EDGE = np.dtype([("one", "<u4"), ("other", "<u4"), ("turn", "u1"), ("distance", "u1"), ("is_copy", "?")])
 """A pair of pictures: `one`, held as `turn` says, looks like `other`; `distance` in bits of 64. Distances of
@@ -78,9 +78,9 @@ def look_closely(edges: Edges, features: Features) -> Edges:
     one, other, turn = edges["one"], edges["other"], edges["turn"]
     wide = np.bitwise_count(features.wide[one, turn] ^ features.wide[other, 0]).sum(axis=1)
     near = np.flatnonzero(wide <= WIDE_LIMIT)
-    found = residuals(features.thumbs[one[near]], turn[near], features.thumbs[other[near]])
+    found = misfits(features.thumbs[one[near]], turn[near], features.thumbs[other[near]])
     result["is_copy"] = False
-    result["is_copy"][near] = found <= RESIDUAL_LIMIT
+    result["is_copy"][near] = found <= 1
     return result
 
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from charaforge.curation.dedupe.candidates import EDGE, Edges, candidates, look_closely
 from charaforge.curation.dedupe.features import VERSION, Features
 from charaforge.curation.dedupe.join import Indices
-from charaforge.curation.dedupe.verify import RESIDUAL_LIMIT, THUMB_SIDE, WIDE_LIMIT
+from charaforge.curation.dedupe.verify import NOISY_LIMIT, QUIET_LIMIT, THUMB_SIDE, WIDE_LIMIT
 from charaforge.errors import WarehouseError
 from charaforge.warehouse.atomic import write_json
 
@@ -131,8 +131,8 @@ class Index:
             self._save()
 
     def _settings(self) -> dict[str, Any]:
-        limits = {"wide": WIDE_LIMIT, "residual": RESIDUAL_LIMIT}
-        return {"radius": self.radius, "any_turn": self.any_turn, **limits}
+        limits = [WIDE_LIMIT, QUIET_LIMIT, NOISY_LIMIT]
+        return {"radius": self.radius, "any_turn": self.any_turn, "limits": limits}
 
     def _save(self) -> None:
         told = {"version": VERSION, "settings": self._settings(), "counts": self._counts}
