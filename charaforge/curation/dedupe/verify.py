@@ -23,9 +23,9 @@ Floats = npt.NDArray[np.float32]
 THUMB_SIDE = 32
 WIDE_LIMIT = 32
 """Bits of 256 that the wide hashes of copies differ in at most."""
-QUIET_LIMIT, NOISY_LIMIT = 18.0, 35.0
+QUIET_LIMIT, NOISY_LIMIT = 14.0, 35.0
 """Levels of 255 that the thumbnails of copies differ in at most, anywhere, without and with noise."""
-_NOISE_WEIGHT = np.float32(3.0)
+_NOISE_WEIGHT = np.float32(4.0)
 _NOISE_RANK = 95  # percentile of differences in brightness that is taken for the noise
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _TINT_WEIGHT = np.float32(1.3)
