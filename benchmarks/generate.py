@@ -10,6 +10,7 @@ of their own, one per engine (`--peak`). Exit code 4 when a bar is missed.
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import statistics
 import subprocess
@@ -89,7 +90,7 @@ def main() -> int:
     parser.add_argument("--side", type=int, default=128)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--peak", choices=("ours", "theirs"), help="render once and print the peak in MiB")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
