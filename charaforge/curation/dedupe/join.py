@@ -29,7 +29,7 @@ _SORT_NS, _PAIR_NS = 25.0, 0.7  # per hash and pass, per comparison; one core, m
 _LONG = 64  # hashes; longer runs are compared one by one, shorter ones all together
 _CHUNK = 131_072  # hashes of one array operation, so that it stays in the processor's cache
 _TILE = 256  # hashes of a long run that are compared with the others at a time
-_TABLE_BITS = 20  # fronts up to this size are looked up in a table
+_TABLE_BITS = 24  # fronts up to this size are looked up in a table
 
 
 @dataclass(frozen=True)
