@@ -78,7 +78,7 @@ def pose_stage(estimators: Estimators) -> Stage:
         people = estimators.find([Image.fromarray(picture.rgb) for picture in pictures])
         return [_row(picture, found) for picture, found in zip(pictures, people, strict=True)]
 
-    parameters = {**estimators.told, "fewest_points": FEWEST_POINTS}
+    parameters = {**estimators.told, "fewest_points": FEWEST_POINTS, "scores": "0 to 1"}
     return Stage(NAME, work, parameters, estimators.pose.sha256, padded=True)
 
 
@@ -155,7 +155,10 @@ def pose_map(row: Mapping[str, Any]) -> Image.Image:
 
 def _row(picture: Picture, people: Points) -> Row:
     seen = [person for person in people if (person[:, 2] >= SEEN).sum() >= FEWEST_POINTS]
-    told = [[[round(float(x), 2), round(float(y), 2), round(float(s), 4)] for x, y, s in one] for one in seen]
+    told = [
+        [[round(x, 2), round(y, 2), round(min(max(s, 0.0), 1.0), 4)] for x, y, s in one.tolist()]
+        for one in seen
+    ]
     return {"width": picture.width, "height": picture.height, "keypoints": told}
 
 

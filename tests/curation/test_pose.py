@@ -64,6 +64,10 @@ def test_the_stage_writes_table_maps_and_summary(
     first = table[str(folder / "0.png")]
     assert (first["people"], first["width"], first["error"]) == (1, SIDE, "")
     assert 0.5 < first["pose_score"] <= 1
+    scores = np.concatenate(
+        [pose.people_of(row)[..., 2].ravel() for row in table.values() if not row["error"]]
+    )
+    assert 0 <= scores.min() <= scores.max() <= 1
     drawn = np.asarray(Image.open(first["pose_map"]))
     assert np.array_equal(drawn, render_pose(pose.people_of(first), SIDE, SIDE))
     told = read_summary(tmp_path)["pose"]
