@@ -20,6 +20,7 @@ import cv2
 import imagehash
 import numpy as np
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 from charaforge.curation.dedupe.phash import phash
 from charaforge.curation.dedupe.shrink import Pixels
@@ -61,6 +62,7 @@ def main() -> int:
     parser.add_argument("--side", type=int, default=512)
     args = parser.parse_args()
     cv2.setNumThreads(1)
+    threadpool_limits(1, "blas")  # as the stages of curation do
     chance = random.Random(0)
     equal = 0
     rates = []
