@@ -67,6 +67,8 @@ def main() -> int:
     args = parser.parse_args()
     known = draw(args.count, 1)
     new = draw(args.add, 2, known)
+    if args.work:
+        args.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.work) as folder:
         place = Path(folder) / "index"
 

@@ -7,6 +7,7 @@ train (stopped by the loss on held-out pictures) -> render the same prompts and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def walk(plan: RoadPlan, warehouse: Warehouse) -> RoadEnd:
         CharaForgeError: a stage cannot be done; the subclass and message say why.
     """
     config = _training_config(plan, warehouse)
-    inputs = {"config": config.model_dump(mode="json"), "table": plan.table.read_text(encoding="utf-8")}
+    inputs = {"config": config.model_dump(mode="json"), "table": sha256(plan.table.read_bytes()).hexdigest()}
     training_s = Stages(plan.out / "stages").run("training", inputs, lambda: train(config, warehouse))
     evaluation = evaluate(_evaluation_plan(plan), warehouse)
     seconds = {**plan.seconds_before, "training": training_s, **evaluation.seconds}

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from charaforge.cli.main import main
@@ -16,6 +18,7 @@ from charaforge.mini.characters import Character
 from charaforge.mini.dataset import draw_character
 from charaforge.perception.ccip import IdentityEncoder
 from charaforge.warehouse.layout import Warehouse
+from charaforge.warehouse.tables import table_rows
 from tests.fixtures.tiny_judges import tiny_identity
 from tests.fixtures.tiny_models import tiny_sd, write_card
 
@@ -55,6 +58,14 @@ def plan(warehouse: Warehouse, table: Path, out: Path) -> RoadPlan:
         out=out,
         seconds_before={"drawing": 1.0},
     )
+
+
+def test_a_parquet_table_leads_there_too(ready: tuple[Warehouse, Path], tmp_path: Path) -> None:
+    warehouse, table = ready
+    parquet = table.with_suffix(".parquet")
+    pq.write_table(pa.Table.from_pylist(table_rows(table)), parquet)
+    end = walk(plan(warehouse, parquet, tmp_path / "out"), warehouse)
+    assert end.evaluation.character == Character.from_seed(5).trigger
 
 
 def test_from_pictures_to_report(
