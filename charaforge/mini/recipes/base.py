@@ -141,17 +141,9 @@ class BaseTraining:
         self.seen_before = published_samples(out)
         _LOG.info("starting from %s, which has seen %d samples", folder, self.seen_before)
 
-    def train_step(self, batch: Batch, rate: float) -> Tensor:
-        """One optimiser step; returns the loss per sample, (B,)."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        losses = v_loss(self.unet, self.text, batch, self.alphas, self.dtype)
-        losses.mean().backward()
-        self.weights.gather_gradients(max_norm=1.0)
-        self.optimizer.step()
-        self.step += 1
-        self.weights.publish(self.step)
-        return losses.detach()
+    def losses(self, batch: Batch) -> Tensor:
+        """As `v_loss`, (B,)."""
+        return v_loss(self.unet, self.text, batch, self.alphas, self.dtype)
 
     def save(self, vae_folder: Path, out: Path) -> None:
         """Write the checkpoint, and the averaged weights as a plain StableDiffusionPipeline folder."""

@@ -232,18 +232,6 @@ class ControlTraining:
         errors: Tensor = (predicted - target).square() * batch.weights
         return errors.mean((1, 2, 3))
 
-    def train_step(self, batch: Batch, rate: float) -> Tensor:
-        """One optimiser step; returns the loss per sample, (B,)."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        losses = self.losses(batch)
-        losses.mean().backward()
-        self.weights.gather_gradients(max_norm=1.0)
-        self.optimizer.step()
-        self.step += 1
-        self.weights.publish(self.step)
-        return losses.detach()
-
     def save(self) -> None:
         """Write the checkpoint."""
         save_checkpoint(self.checkpoint, self.weights, self.optimizer, self.step)

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from charaforge.mini.recipes.bf16 import MasterWeights
 from charaforge.mini.recipes.trace import Trace
 
 TIME_SHIFT = 1.7
@@ -29,12 +30,14 @@ B_contra = TypeVar("B_contra", bound=Timed, contravariant=True)
 
 
 class Training(Protocol[B_contra]):
-    """Weights and their optimiser."""
+    """Weights, their optimiser, and the loss that moves them."""
 
     step: int
+    weights: MasterWeights
+    optimizer: torch.optim.AdamW
 
-    def train_step(self, batch: B_contra, rate: float) -> Tensor:
-        """Make one optimiser step, count it, and return the loss per sample, (B,)."""
+    def losses(self, batch: B_contra) -> Tensor:
+        """Return the loss per sample, (B,)."""
         ...
 
 
@@ -94,7 +97,7 @@ class Course:
         try:
             while training.step < self.steps:
                 batch = batch_of(training.step)
-                losses = training.train_step(batch, self.rate.at(training.step, self.steps))
+                losses = take_step(training, batch, self.rate.at(training.step, self.steps))
                 trace.add(training.step, batch.timesteps, losses)
                 if time.monotonic() - saved > self.save_every_s:
                     save()
@@ -102,6 +105,19 @@ class Course:
         finally:
             save()
         return trace.last
+
+
+def take_step(training: Training[B], batch: B, rate: float) -> Tensor:
+    """Make one optimiser step and count it; return the loss per sample, (B,)."""
+    for group in training.optimizer.param_groups:
+        group["lr"] = rate
+    losses = training.losses(batch)
+    losses.mean().backward()
+    training.weights.gather_gradients(max_norm=1.0)
+    training.optimizer.step()
+    training.step += 1
+    training.weights.publish(training.step)
+    return losses.detach()
 
 
 def shifted_timesteps(batch: int, generator: torch.Generator, shift: float = TIME_SHIFT) -> Tensor:

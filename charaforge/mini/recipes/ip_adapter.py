@@ -185,8 +185,8 @@ class AdapterTraining:
                 parts[f"ip_adapter.{place}"] = processor
         return parts
 
-    def train_step(self, batch: Batch, rate: float) -> Tensor:
-        """One optimiser step; returns the loss per sample, (B,)."""
+    def losses(self, batch: Batch) -> Tensor:
+        """Squared error of the velocity beside a reference, per sample: (B,)."""
         latents, noise, timesteps = batch.latents, batch.noise, batch.timesteps
         a = self.alphas[timesteps].view(-1, 1, 1, 1)
         noisy = (a.sqrt() * latents + (1 - a).sqrt() * noise).to(
@@ -196,15 +196,9 @@ class AdapterTraining:
             context = self.text(batch.token_ids)[0]
         added = {"image_embeds": [batch.embeds.to(self.dtype)]}
         predicted = self.unet(noisy, timesteps, context, added_cond_kwargs=added).sample.float()
-        losses: Tensor = (predicted - (a.sqrt() * noise - (1 - a).sqrt() * latents)).square().mean((1, 2, 3))
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        losses.mean().backward()
-        self.weights.gather_gradients(max_norm=1.0)
-        self.optimizer.step()
-        self.step += 1
-        self.weights.publish(self.step)
-        return losses.detach()
+        target = a.sqrt() * noise - (1 - a).sqrt() * latents
+        errors: Tensor = (predicted - target).square().mean((1, 2, 3))
+        return errors
 
     def save(self) -> None:
         """Write the checkpoint."""

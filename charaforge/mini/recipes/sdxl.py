@@ -248,18 +248,6 @@ class SdxlTraining:
         two = self.second(ids[1], output_hidden_states=True)
         return torch.cat([one.hidden_states[-2], two.hidden_states[-2]], -1), two.text_embeds
 
-    def train_step(self, batch: Batch, rate: float) -> Tensor:
-        """One optimiser step; returns the loss per sample, (B,)."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        losses = self.losses(batch)
-        losses.mean().backward()
-        self.weights.gather_gradients(max_norm=1.0)
-        self.optimizer.step()
-        self.step += 1
-        self.weights.publish(self.step)
-        return losses.detach()
-
     def save(self, vae: Path, out: Path) -> None:
         """Write the checkpoint, and the averaged weights as a plain StableDiffusionXLPipeline folder."""
         save_checkpoint(self.checkpoint, self.weights, self.optimizer, self.step)
