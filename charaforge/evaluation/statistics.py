@@ -5,11 +5,15 @@ count as False and are never dropped. All intervals are two-sided; "lower bound"
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
+
+Floats = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.95
 """Two-sided confidence of every interval in a report."""
@@ -47,7 +51,9 @@ class Share(Interval):
     design_effect: float
 
 
-def share(accepted: npt.NDArray[np.bool_], confidence: float = CONFIDENCE) -> Share:
+def share(
+    accepted: npt.NDArray[np.bool_], confidence: float = CONFIDENCE, reference_variance: float = 0.0
+) -> Share:
     """Share of accepted pictures with a Wilson interval at the effective sample size.
 
     The variance of the share is taken between prompts, var = s²(prompt means) / P; a binomial share with
@@ -57,23 +63,72 @@ def share(accepted: npt.NDArray[np.bool_], confidence: float = CONFIDENCE) -> Sh
     Args:
         accepted: Boolean (P, S), P >= 2.
         confidence: Two-sided confidence in (0, 1).
+        reference_variance: What resampling the references adds to the variance of the share.
 
     Raises:
         ValueError: if there are fewer than two prompts or no seeds.
     """
     prompts, seeds = _shape(accepted)
-    means = accepted.mean(axis=1)
-    estimate = float(means.mean())
-    effective = _effective_size(means, seeds)
-    low, high = wilson(estimate, effective, _t_quantile(prompts, confidence))
+    many = shares(accepted[None], confidence, reference_variance)
+    estimate, low, high, effective = (float(column[0]) for column in many)
     return Share(estimate, low, high, prompts, prompts * seeds, effective, prompts * seeds / effective)
+
+
+class Shares(NamedTuple):
+    """The shares of many studies at once; all float64 (N,)."""
+
+    estimate: Floats
+    low: Floats
+    high: Floats
+    effective: Floats
+
+
+def shares(
+    accepted: npt.NDArray[np.bool_], confidence: float = CONFIDENCE, reference_variance: float = 0.0
+) -> Shares:
+    """What ``share`` computes, for N studies of the same size.
+
+    Args:
+        accepted: Boolean (N, P, S), P >= 2.
+        confidence: Two-sided confidence in (0, 1).
+        reference_variance: As in ``share``.
+    """
+    means = accepted.mean(axis=2)
+    estimate = means.mean(axis=1)
+    effective = _effective_size(means, accepted.shape[2])
+    spread = estimate * (1 - estimate)
+    if reference_variance > 0.0:
+        widened = effective / (1 + effective * reference_variance / np.maximum(spread, 1e-12))
+        effective = np.where(spread > 0.0, np.maximum(widened, 1.0), effective)
+    return Shares(estimate, *_wilson(estimate, effective, _t_quantile(means.shape[1], confidence)), effective)
 
 
 def wilson(p: float, n: float, z: float) -> tuple[float, float]:
     """Wilson's score interval of a share ``p`` among ``n`` (may be fractional) pictures at quantile ``z``."""
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    low, high = _wilson(np.array([p]), np.array([n]), z)
+    return float(low[0]), float(high[0])
+
+
+def mean(values: Floats, confidence: float = CONFIDENCE) -> Interval:
+    """Mean of a measured value with a t interval over the means of prompts.
+
+    Args:
+        values: (P, S) or (P,); NaN where nothing could be measured. Prompts without any value are left out.
+        confidence: Two-sided confidence in (0, 1).
+
+    Raises:
+        ValueError: there is no value at all.
+    """
+    rows = values.reshape(len(values), -1)
+    kept = rows[~np.isnan(rows).all(axis=1)]
+    if not len(kept):
+        raise ValueError("no prompt has a value")
+    means = np.nanmean(kept, axis=1)
+    centre = float(means.mean())
+    if len(means) < 2:
+        return Interval(centre, centre, centre)
+    half = _t_quantile(len(means), confidence) * float(means.std(ddof=1)) / sqrt(len(means))
+    return Interval(centre, centre - half, centre + half)
 
 
 def difference(
@@ -109,25 +164,33 @@ def _shape(accepted: npt.NDArray[np.bool_]) -> tuple[int, int]:
     return accepted.shape[0], accepted.shape[1]
 
 
-def _effective_size(means: npt.NDArray[np.float64], seeds: int) -> float:
-    """n_eff of prompt means (P,), within [P, P·S].
+def _effective_size(means: Floats, seeds: int) -> Floats:
+    """n_eff (N,) of prompt means (N, P), within [P, P·S].
 
     Where few prompts show both outcomes their variance says little about the correlation within prompts: the
     design effect is therefore averaged with its worst value, S, which counts as much as one such prompt.
     (Simulated: without it the lower bound exceeds a truth of .95 in 5.4 % of studies, with it in < 0.1 %.)
     """
-    prompts, p = len(means), float(means.mean())
-    variance = float(means.var(ddof=1)) / prompts
-    measured = 1.0 if variance == 0.0 else min(max(variance * prompts * seeds / (p * (1 - p)), 1.0), seeds)
-    telling = min(int(np.count_nonzero(means > 0.0)), int(np.count_nonzero(means < 1.0)))
-    return prompts * seeds / ((telling * measured + seeds) / (telling + 1))
+    prompts, p = means.shape[1], means.mean(axis=1)
+    variance = means.var(axis=1, ddof=1) / prompts
+    ratio = variance * prompts * seeds / np.maximum(p * (1 - p), 1e-12)
+    measured = np.where(variance == 0.0, 1.0, np.clip(ratio, 1.0, seeds))
+    telling = np.minimum((means > 0.0).sum(axis=1), (means < 1.0).sum(axis=1))
+    return np.asarray(prompts * seeds / ((telling * measured + seeds) / (telling + 1)), np.float64)
 
 
+def _wilson(p: Floats, n: Floats, z: float) -> tuple[Floats, Floats]:
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return np.maximum(0.0, centre - half), np.minimum(1.0, centre + half)
+
+
+@lru_cache(maxsize=256)
 def _t_quantile(prompts: int, confidence: float) -> float:
     return float(stats.t.ppf(0.5 + confidence / 2, prompts - 1))
 
 
-def _correlation(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
+def _correlation(a: Floats, b: Floats) -> float:
     if a.std() == 0.0 or b.std() == 0.0:
         return 0.0
     return float(np.corrcoef(a, b)[0, 1])

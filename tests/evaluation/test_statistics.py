@@ -5,9 +5,12 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from charaforge.evaluation.statistics import difference, share
+from charaforge.evaluation.statistics import difference, mean, share, shares
+from tests.evaluation.studies import beta_studies, torn_studies
 
-PROMPTS, SEEDS, STUDIES = 40, 4, 600
+PROMPTS, SEEDS, STUDIES = 40, 4, 2000
+CELLS = [(0.5, 0.1), (0.8, 0.1), (0.85, 0.1), (0.9, 0.1), (0.95, 0.1), (0.98, 0.1)]
+CELLS += [(truth, 0.4) for truth, _ in CELLS]
 
 
 def study(
@@ -20,15 +23,52 @@ def study(
     return rng.random((PROMPTS, SEEDS)) < chance
 
 
-@pytest.mark.parametrize("correlation", [0.1, 0.4])
-@pytest.mark.parametrize("truth", [0.02, 0.3, 0.8, 0.9, 0.95, 0.98])
-def test_share_covers_the_truth(truth: float, correlation: float) -> None:
-    rng = np.random.default_rng([int(truth * 100), int(correlation * 10)])
-    shares = [share(study(rng, truth, correlation)) for _ in range(STUDIES)]
-    covered = np.mean([s.low <= truth <= s.high for s in shares])
-    too_high = np.mean([s.low > truth for s in shares])
-    assert covered >= 0.93, covered
-    assert too_high <= 0.05, too_high
+@pytest.mark.parametrize("studies", [beta_studies, torn_studies])
+@pytest.mark.parametrize("prompts", [40, 100])
+@pytest.mark.parametrize(("truth", "correlation"), CELLS)
+def test_the_lower_bound_seldom_exceeds_the_truth(
+    truth: float, correlation: float, prompts: int, studies: object
+) -> None:
+    rng = np.random.default_rng([int(truth * 100), int(correlation * 10), prompts])
+    found = shares(studies(rng, STUDIES, prompts, SEEDS, truth, correlation))  # type: ignore[operator]
+    assert (found.low > truth).mean() <= 0.04
+    assert ((found.low <= truth) & (truth <= found.high)).mean() >= 0.93
+
+
+@pytest.mark.parametrize("truth", [0.02, 0.3])
+def test_low_shares_are_covered_too(truth: float) -> None:
+    found = shares(beta_studies(np.random.default_rng(3), STUDIES, PROMPTS, SEEDS, truth, 0.4))
+    assert ((found.low <= truth) & (truth <= found.high)).mean() >= 0.93
+
+
+def test_many_studies_at_once_are_the_same_as_one_by_one() -> None:
+    many = beta_studies(np.random.default_rng(4), 20, PROMPTS, SEEDS, 0.9, 0.4)
+    at_once = shares(many)
+    for index, one in enumerate(many):
+        single = share(one)
+        assert (single.estimate, single.low, single.high) == (
+            at_once.estimate[index],
+            at_once.low[index],
+            at_once.high[index],
+        )
+
+
+def test_references_widen_the_interval() -> None:
+    accepts = study(np.random.default_rng(6), 0.9, 0.2)
+    plain, widened = share(accepts), share(accepts, reference_variance=0.02**2)
+    assert widened.low < plain.low
+    assert widened.effective < plain.effective
+    assert share(accepts, reference_variance=0.0) == plain
+
+
+def test_a_mean_is_clustered_by_prompt_and_leaves_out_what_is_missing() -> None:
+    values = np.random.default_rng(2).normal(0.5, 0.1, (PROMPTS, 1)).repeat(SEEDS, axis=1)
+    told = mean(values)
+    assert told.high - told.low == pytest.approx(4 * 0.1 / np.sqrt(PROMPTS), rel=0.2), "not / sqrt(P·S)"
+    values[0] = np.nan
+    assert mean(values).estimate == pytest.approx(values[1:].mean())
+    with pytest.raises(ValueError, match="no prompt"):
+        mean(np.full((2, 2), np.nan))
 
 
 def test_share_is_not_needlessly_wide() -> None:
@@ -42,7 +82,7 @@ def test_share_is_not_needlessly_wide() -> None:
 def test_difference_covers_the_truth(one: float, two: float, coupling: float) -> None:
     rng = np.random.default_rng([int(one * 100), int(coupling * 10)])
     gaps = []
-    for _ in range(STUDIES):
+    for _ in range(500):
         mood = rng.standard_normal((PROMPTS, 1))
         other = coupling * mood + np.sqrt(1 - coupling**2) * rng.standard_normal((PROMPTS, 1))
         gaps.append(difference(study(rng, one, 0.3, mood), study(rng, two, 0.3, other)))
