@@ -22,12 +22,12 @@ import numpy as np
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from charaforge.curation.dedupe.phash import phash
-from charaforge.curation.dedupe.shrink import Pixels
 from charaforge.curation.dedupe.verify import thumbnail
 from charaforge.errors import ExitCode
 from charaforge.mini.render import render
 from charaforge.mini.scenes import sample_scene
+from charaforge.perception.phash import phash
+from charaforge.perception.shrink import Pixels
 
 ROUNDS = 5
 GOAL = 2.0

@@ -71,6 +71,7 @@ class Warehouse:
                 "identity": (self.models / "identity",),
                 "annotator": (self.models / "annotators",),
                 "safety": (self.models / "safety",),
+                "vision": (self.models / "vision",),
                 "embedding": (self.embeddings,),
             }
         )

@@ -29,6 +29,7 @@ Kind = Literal[
     "safety",
     "embedding",
     "judge",
+    "vision",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
 logger = get_logger(__name__)

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from charaforge.curation.dedupe.features import Features
 from charaforge.curation.dedupe.join import Hashes, Indices, close_to
-from charaforge.curation.dedupe.phash import TURNS
 from charaforge.curation.dedupe.verify import WIDE_LIMIT, misfits
+from charaforge.perception.phash import TURNS
 
 EDGE = np.dtype([("one", "<u4"), ("other", "<u4"), ("turn", "u1"), ("distance", "u1"), ("is_copy", "?")])
 """A pair of pictures: `one`, held as `turn` says, looks like `other`; `distance` in bits of 64. Distances of

@@ -16,10 +16,10 @@ from charaforge.curation.dedupe.features import features
 from charaforge.curation.dedupe.grouping import Groups, grouped
 from charaforge.curation.dedupe.index import Index
 from charaforge.curation.dedupe.keeping import loss, preference
-from charaforge.curation.dedupe.phash import TURNS
 from charaforge.curation.pictures import shown
 from charaforge.curation.stage import Row
 from charaforge.curation.table import absolute, write_stage
+from charaforge.perception.phash import TURNS
 
 NAME = "dedupe"
 DEFAULT_RADIUS = 6

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from charaforge.curation.dedupe.phash import Hashes, phash
-from charaforge.curation.dedupe.shrink import Pixels
 from charaforge.curation.dedupe.verify import THUMB_SIDE, thumbnail
 from charaforge.curation.pictures import Picture
 from charaforge.curation.stage import Row, Stage
+from charaforge.perception.phash import Hashes, phash
+from charaforge.perception.shrink import Pixels
 
 VERSION = 1
 """Raise it when hashes or thumbnails come out differently: what was remembered is then computed anew."""

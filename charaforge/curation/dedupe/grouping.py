@@ -16,7 +16,7 @@ import numpy.typing as npt
 from charaforge.curation.dedupe.candidates import EDGE, Edges, look_closely
 from charaforge.curation.dedupe.features import Features
 from charaforge.curation.dedupe.join import Indices
-from charaforge.curation.dedupe.phash import TURNS
+from charaforge.perception.phash import TURNS
 
 _INVERSE = np.array([0, 1, 2, 3, 4, 6, 5, 7], np.uint8)  # a quarter turn is undone by the other one
 

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from charaforge.curation.dedupe.phash import turned
-from charaforge.curation.dedupe.shrink import Pixels
+from charaforge.perception.phash import turned
+from charaforge.perception.shrink import Pixels
 
 Floats = npt.NDArray[np.float32]
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from charaforge.curation.dedupe.phash import TURNS, phash, turned
-from charaforge.curation.dedupe.shrink import Pixels, grey, lanczos, shrink
 from charaforge.mini.render import render
 from charaforge.mini.scenes import sample_scene
+from charaforge.perception.phash import TURNS, phash, turned
+from charaforge.perception.shrink import Pixels, grey, lanczos, shrink
 
 
 def pictures() -> Iterator[Pixels]:

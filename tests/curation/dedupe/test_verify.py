@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from charaforge.curation.dedupe.chance import expected_random_pairs
-from charaforge.curation.dedupe.phash import TURNS, turned
-from charaforge.curation.dedupe.shrink import Pixels
 from charaforge.curation.dedupe.verify import misfits, thumbnail
 from charaforge.mini.measure.attacks import attacked
 from charaforge.mini.render import render
 from charaforge.mini.scenes import Scene, sample_scene
+from charaforge.perception.phash import TURNS, turned
+from charaforge.perception.shrink import Pixels
 
 
 def difference(one: Pixels, other: Pixels, turn: int = 0) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from charaforge.curation.dedupe.shrink import Pixels, grey, shrink
+from charaforge.perception.shrink import Pixels, grey, shrink
 
 Hashes = npt.NDArray[np.uint64]
 Block = npt.NDArray[np.float64]
