@@ -2,8 +2,8 @@
 
 A folder holds `config.json`, `model.safetensors` and, where the pictures' preparation differs from the usual
 of its kind, `preprocessor_config.json` (size, image_mean, image_std, resample). SigLIP2's files of fixed
-resolution call themselves "siglip"; its NaFlex ones ("siglip2") take patches of any aspect and are refused. The
-whole picture is looked at: laid on white and squashed to the square, never cropped: crops cut off heads.
+resolution call themselves "siglip"; its NaFlex ones ("siglip2") take patches of any aspect and are refused.
+The whole picture is looked at: laid on white and squashed to the square; never cropped, crops cut off heads.
 """
 
 from __future__ import annotations
