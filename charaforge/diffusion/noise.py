@@ -4,9 +4,11 @@ Everything is computed from the schedule that the model was really trained on, a
 terminal SNR where its config asks for it (Lin et al. 2023, "Common diffusion noise schedules and sample steps
 are flawed"). With a_t the cumulative product of the alphas, x the clean latents and e unit Gaussian noise:
 
-    x_t  = sqrt(a_t) x + sqrt(1 - a_t) e          noisy latents
-    v_t  = sqrt(a_t) e - sqrt(1 - a_t) x          velocity (Salimans & Ho 2022)
-    SNR  = a_t / (1 - a_t)                        signal-to-noise ratio
+    x_t  = sqrt(a_t) x + sqrt(1 - a_t) e          noisy latents (Ho et al. 2020, eq. 4)
+    v_t  = sqrt(a_t) e - sqrt(1 - a_t) x          velocity (Salimans & Ho 2022, section 4 and appendix D)
+    SNR  = a_t / (1 - a_t)                        signal-to-noise ratio (Kingma et al. 2021, eq. 2)
+
+The tables are made in float64 and rounded once.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+import torch
 from torch import Tensor
 
+from charaforge.diffusion.betas import cumulative_alphas
 from charaforge.errors import ModelFileError
 
 Prediction = Literal["epsilon", "v_prediction"]
@@ -28,7 +31,7 @@ class NoiseSchedule:
     """What a diffusion model predicts, and under how much noise.
 
     Attributes:
-        alphas_cumprod: (T,) float32, falling from nearly 1; the last is 0 for zero-terminal-SNR models.
+        alphas_cumprod: (T,) float64, falling from nearly 1; the last is 0 for zero-terminal-SNR models.
         prediction: what the UNet's output means.
     """
 
@@ -40,15 +43,15 @@ class NoiseSchedule:
         """Build the schedule from a diffusers scheduler config.
 
         Raises:
-            ModelFileError: the prediction type is not known, or it is epsilon under zero terminal SNR, where
-                a prediction of the noise says nothing about the picture.
+            ModelFileError: the prediction type or the shape of the betas is not known, or it is epsilon under
+                zero terminal SNR, where a prediction of the noise says nothing about the picture.
         """
         prediction = config.get("prediction_type", "epsilon")
         if prediction not in ("epsilon", "v_prediction"):
             raise ModelFileError(
                 f"the scheduler config says prediction_type {prediction!r}", "use epsilon or v_prediction"
             )
-        alphas = DDPMScheduler.from_config(dict(config)).alphas_cumprod.float()
+        alphas = cumulative_alphas(config)
         if prediction == "epsilon" and float(alphas[-1]) == 0.0:
             raise ModelFileError(
                 "the scheduler config joins prediction_type epsilon with rescale_betas_zero_snr",
@@ -59,10 +62,14 @@ class NoiseSchedule:
     def __len__(self) -> int:
         return len(self.alphas_cumprod)
 
+    @property
+    def zero_terminal_snr(self) -> bool:
+        """Whether the last timestep is pure noise."""
+        return float(self.alphas_cumprod[-1]) == 0.0
+
     def snr(self, timesteps: Tensor) -> Tensor:
         """Return the signal-to-noise ratio at each timestep: (B,) int64 -> (B,) float32, 0 to about 1200."""
-        alphas = self.alphas_cumprod.to(timesteps.device)[timesteps]
-        return alphas / (1.0 - alphas)
+        return _at(self.alphas_cumprod / (1.0 - self.alphas_cumprod), timesteps).float()
 
     def add_noise(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Return the noisy latents x_t.
@@ -98,5 +105,10 @@ class NoiseSchedule:
 
     def _scales(self, like: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """Return sqrt(a_t) and sqrt(1 - a_t), each (B, 1, 1, 1) in the type and place of `like`."""
-        alphas = self.alphas_cumprod.to(timesteps.device)[timesteps].view(-1, 1, 1, 1)
+        alphas = _at(self.alphas_cumprod, timesteps).view(-1, 1, 1, 1)
         return alphas.sqrt().to(like), (1.0 - alphas).sqrt().to(like)
+
+
+def _at(table: Tensor, timesteps: Tensor) -> Tensor:
+    """Look timesteps up where the table is, on the CPU; training hands them over there already."""
+    return table[timesteps.to(table.device, torch.int64)]
