@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -51,7 +52,7 @@ def betas(config: Mapping[str, Any]) -> Tensor:
         return torch.linspace(ends[0] ** 0.5, ends[1] ** 0.5, total, dtype=torch.float64) ** 2
     if shape == _COSINE:
         levels = [math.cos((t / total + 0.008) / 1.008 * math.pi / 2) ** 2 for t in range(total + 1)]
-        ratios = [after / before for before, after in zip(levels, levels[1:], strict=False)]
+        ratios = [after / before for before, after in pairwise(levels)]
         return torch.tensor([min(1.0 - ratio, _MAX_BETA) for ratio in ratios], dtype=torch.float64)
     raise ModelFileError(f"the scheduler config says beta_schedule {shape!r}", f"use {' or '.join(SHAPES)}")
 

@@ -1,4 +1,4 @@
-"""What the UNet is told beside the noisy latents: states of the captions, and SDXL's pooled states and sizes."""
+"""What the UNet is told beside the noisy latents: captions, and SDXL's pooled states and sizes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def condition(texts: Sequence[Conditioning], sizes: Sequence[PictureSize]) -> Co
 
 
 def _side_by_side(states: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
-    """Return (1, L_i, D) as (B, L, D), filled with zeros, and what of that was there, where lengths differ."""
+    """Return (1, L_i, D) as (B, L, D) filled with zeros, and what of it was there if lengths differ."""
     lengths = [one.shape[1] for one in states]
     longest = max(lengths)
     if min(lengths) == longest:

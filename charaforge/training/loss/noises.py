@@ -1,12 +1,10 @@
 """The noise that a picture is trained under; all of it drawn from (seed, purpose, step, position).
 
-plain        unit Gaussian
-offset       + strength · one number for each channel (Guttenberg 2023, "Diffusion with Offset Noise"): the
-             model learns to make whole pictures brighter and darker
-multires     + discount^i · noise of 1 / r_i of the size, enlarged, for i = 1, 2 … (Whitaker 2023,
-             "Multi-Resolution Noise for Diffusion Model Training"), brought back to unit variance
-disturbed    + gamma · unit Gaussian that the target does not know of (Ning et al. 2023, "Input
-             Perturbation Reduces Exposure Bias in Diffusion Models", algorithm 1)
+Offset noise adds one number to each whole channel, so that the model learns to make pictures brighter and
+darker (Guttenberg 2023, "Diffusion with Offset Noise"). Multi-resolution noise adds discount^i times noise of
+1 / r_i of the size, enlarged, for i = 1, 2 …, and is brought back to unit variance (Whitaker 2023,
+"Multi-Resolution Noise for Diffusion Model Training"). Input perturbation adds gamma times noise that the
+target does not know of (Ning et al. 2023, "Input Perturbation Reduces Exposure Bias in Diffusion Models").
 """
 
 from __future__ import annotations

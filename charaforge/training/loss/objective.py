@@ -38,7 +38,7 @@ class Objective:
     def __init__(self, config: TrainingConfig, schedule: NoiseSchedule) -> None:
         if config.scale_v_pred_loss_like_noise_pred and schedule.prediction == "epsilon":
             raise UsageError(
-                "scale_v_pred_loss_like_noise_pred is for bases that predict velocity; this one predicts noise",
+                "scale_v_pred_loss_like_noise_pred is for bases of v-prediction; this one predicts noise",
                 "leave the key out",
             )
         self._config = config
@@ -125,10 +125,9 @@ def plain_losses(
 
 def predicted(unet: nn.Module, noisy: Tensor, timesteps: Tensor, condition: Condition) -> Tensor:
     """Return the UNet's output, (B, C, H, W) float32, computed in its own format."""
-    told = condition.arguments(noisy.device, _dtype(unet))
-    output: Tensor = unet(
-        noisy.to(_dtype(unet)), timesteps.to(noisy.device, non_blocking=True), **told
-    ).sample
+    dtype, device = _dtype(unet), noisy.device
+    told = condition.arguments(device, dtype)
+    output: Tensor = unet(noisy.to(dtype), timesteps.to(device, non_blocking=True), **told).sample
     return output.float()
 
 
