@@ -2,7 +2,8 @@
 
     state/step00000600.safetensors   adapter weights, the optimiser's tensors
     state/best.safetensors           adapter weights at the last good validation
-    state/state.json                 the step, the names above, what the run is: written last
+    state/state.json                 the step, the optimiser's numbers, the names above, what the run is:
+                                     written last, so that a full disk or a kill leaves the state before
 
 Chance needs no state (see `randomness`).
 """
@@ -10,7 +11,8 @@ Chance needs no state (see `randomness`).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,12 +24,14 @@ from torch import Tensor
 
 from charaforge.errors import CharaForgeError, UsageError
 from charaforge.training.network import Adapter
+from charaforge.training.optimizer_state import describe_state, restore_state
 from charaforge.training.precision import LossScale
 from charaforge.warehouse.atomic import replacing, write_json
 
 _JSON = "state.json"
 _BEST = "best.safetensors"
-_OPTIMIZER = "optimizer"
+_OPTIMIZER = "optimizer."
+_SMOOTHING = 0.98
 
 
 @dataclass
@@ -39,6 +43,9 @@ class RunState:
         best_loss: lowest validation loss so far; None before the first.
         best_step: the last step whose validation loss was good, see `judge`.
         stale: validations since then.
+        mean_loss: running mean of the training loss; None before the first step.
+        skipped: steps whose batch is left out, because it had spoiled the run.
+        rollbacks: how often the run went back to a good state.
         loss_scale: of fp16 runs.
         ended: why the run is over: "steps", "early stop", or "" while it is not.
     """
@@ -47,8 +54,16 @@ class RunState:
     best_loss: float | None = None
     best_step: int = 0
     stale: int = 0
+    mean_loss: float | None = None
+    skipped: list[int] = field(default_factory=list)
+    rollbacks: int = 0
     loss_scale: LossScale | None = None
-    ended: str = field(default="")
+    ended: str = ""
+
+    def take_note(self, loss: float) -> None:
+        """Let the training loss of a step enter the running mean."""
+        mean = loss if self.mean_loss is None else self.mean_loss
+        self.mean_loss = _SMOOTHING * mean + (1 - _SMOOTHING) * loss
 
     def judge(self, loss: float, tolerance: float) -> bool:
         """Take note of the validation loss of the present step; return whether it is good.
@@ -77,14 +92,25 @@ class StateFolder:
         self._identity = dict(json.loads(json.dumps(identity)))
 
     def save(self, state: RunState, adapter: Adapter, optimizer: torch.optim.Optimizer) -> None:
-        """Write the state; a reader finds the old one or the new one, whole."""
+        """Write the state; a reader finds the old one or the new one, whole.
+
+        Raises:
+            CharaForgeError: it cannot be written, for example because the disk is full; the old one stays.
+        """
         file = self._folder / f"step{state.step:08d}.safetensors"
-        _save(file, adapter.state() | _optimizer_tensors(optimizer))
-        told = {"tensors": file.name, "identity": self._identity, "state": asdict(state)}
-        write_json(self._folder / _JSON, told)
+        tensors, numbers = describe_state(optimizer)
+        with told_when_full(f"the state of step {state.step}", self._folder):
+            _save(file, adapter.state() | {_OPTIMIZER + name: value for name, value in tensors.items()})
+            self._write(state, file.name, numbers)
         for old in self._folder.glob("step*.safetensors"):
             if old != file:
                 old.unlink()
+
+    def amend(self, state: RunState) -> None:
+        """Write down what changed beside the tensors, such as the skipped steps."""
+        stored = self._read()
+        assert stored is not None
+        self._write(state, stored["tensors"], stored["optimizer"])
 
     def restore(self, adapter: Adapter, optimizer: torch.optim.Optimizer) -> RunState:
         """Load the state into adapter and optimiser; a fresh state where there is none.
@@ -103,9 +129,9 @@ class StateFolder:
             raise CharaForgeError(
                 f"the state in {self._folder} is damaged: {error}", _start_again(self._folder)
             ) from error
-        _load_optimizer(
-            optimizer, {k: tensors.pop(k) for k in list(tensors) if k.startswith(f"{_OPTIMIZER}.")}
-        )
+        prefixed = [name for name in tensors if name.startswith(_OPTIMIZER)]
+        of_optimizer = {name.removeprefix(_OPTIMIZER): tensors.pop(name) for name in prefixed}
+        restore_state(optimizer, of_optimizer, stored["optimizer"])
         adapter.load_state(tensors)
         values = dict(stored["state"])
         scale = values.pop("loss_scale")
@@ -119,12 +145,17 @@ class StateFolder:
         return RunState(**{**stored["state"], "loss_scale": None})
 
     def save_best(self, adapter: Adapter) -> None:
-        """Keep the adapter's present weights as the best ones."""
-        _save(self._folder / _BEST, adapter.state())
+        """Keep the adapter's present weights as the best ones; raises as `save` does."""
+        with told_when_full("the best weights", self._folder):
+            _save(self._folder / _BEST, adapter.state())
 
     def load_best(self) -> dict[str, Tensor]:
         """Return the weights that `save_best` kept."""
         return load_file(self._folder / _BEST)
+
+    def _write(self, state: RunState, tensors: str, optimizer: Mapping[str, Any]) -> None:
+        told = {"tensors": tensors, "state": asdict(state), "identity": self._identity}
+        write_json(self._folder / _JSON, told | {"optimizer": optimizer})
 
     def _read(self) -> dict[str, Any] | None:
         file = self._folder / _JSON
@@ -145,25 +176,28 @@ class StateFolder:
             )
 
 
+@contextmanager
+def told_when_full(what: str, folder: Path) -> Iterator[None]:
+    """Turn a failure to write into a message that says what to do.
+
+    Args:
+        what: what is being written, for the message.
+        folder: where.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
+        raise CharaForgeError(
+            f"{what} cannot be written to {folder}: {reason}",
+            "make room or give write permission; the last saved state is intact, the same command goes on "
+            "from it",
+        ) from error
+
+
 def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
     with replacing(path) as temporary:
         save_file(dict(tensors), temporary)
-
-
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    return {
-        f"{_OPTIMIZER}.{number}.{key}": torch.as_tensor(value).detach().cpu().clone().contiguous()
-        for number, entry in optimizer.state_dict()["state"].items()
-        for key, value in entry.items()
-    }
-
-
-def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    state: dict[int, dict[str, Any]] = {}
-    for name, value in tensors.items():
-        _, number, key = name.split(".", 2)
-        state.setdefault(int(number), {})[key] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def _start_again(folder: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from charaforge.training.checkpoint import RunState, StateFolder
 from charaforge.training.export import Exporter
 from charaforge.training.journal import Journal
-from charaforge.training.optimizer import rate_factor
+from charaforge.training.rates import rate_factor
 from charaforge.training.setup import Setup
 
 _SMOOTHING = 0.98

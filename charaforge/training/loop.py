@@ -15,7 +15,7 @@ from charaforge.training.checkpoint import RunState
 from charaforge.training.interrupt import Interrupt
 from charaforge.training.keeping import Keeper
 from charaforge.training.objective import losses
-from charaforge.training.optimizer import rate_factor, set_rate
+from charaforge.training.rates import rate_factor, set_rate
 from charaforge.training.setup import Setup
 
 

@@ -1,61 +1,184 @@
-"""The optimiser and its learning rate."""
+"""The optimiser: by its name, or any class by its import path; one group of weights per learning rate."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
-import math
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 
+from charaforge.errors import UsageError
 from charaforge.training.config import TrainingConfig
-from charaforge.training.network import Adapter
+
+Groups = Sequence[dict[str, Any]]
+Options = dict[str, Any]
 
 _BETAS = (0.9, 0.99)
+_BITSANDBYTES = frozenset({"adamw8bit", "lion", "lion8bit"})
+_WORTH_8_BITS = 4096
+"""Weights of a tensor from which bitsandbytes keeps its state in 8 bits."""
 
 
 def choose_optimizer(config: TrainingConfig) -> tuple[str, str]:
-    """Return the optimiser's name ("adamw" or "adamw8bit") and a warning, "" unless another was asked for."""
-    if config.eight_bit and importlib.util.find_spec("bitsandbytes") is None:
-        return "adamw", "8-bit Adam needs the package bitsandbytes; this run uses AdamW with 32-bit state"
-    return ("adamw8bit" if config.eight_bit else "adamw"), ""
+    """Return the optimiser's name and a warning, "" unless another than was asked for is used.
 
-
-def build_optimizer(name: str, adapter: Adapter, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Build the optimiser over the adapter's float32 weights, one group for each part of the model.
-
-    Each group's "peak_rate" is the learning rate that `set_rate` scales.
+    Raises:
+        UsageError: its package is not installed.
     """
-    rates = {"unet": config.learning_rate, "text_encoder": config.text_learning_rate}
-    groups = [
-        {"params": weights, "lr": rate, "peak_rate": rate}
-        for part, rate in rates.items()
-        if (weights := adapter.parameters(part))
-    ]
-    if name == "adamw8bit":
-        from bitsandbytes.optim import AdamW8bit  # type: ignore[import-not-found,unused-ignore]
+    asked = config.asked_optimizer
+    installed = importlib.util.find_spec("bitsandbytes") is not None
+    if asked is None:
+        return ("adamw8bit" if installed else "adamw"), ""
+    if asked == "adamw8bit" and not installed:
+        return "adamw", "8-bit Adam needs the package bitsandbytes; this run uses AdamW with 32-bit state"
+    if asked in _BITSANDBYTES and not installed:
+        raise UsageError(f"optimizer: {asked} needs bitsandbytes", "pip install bitsandbytes, or use adamw")
+    if "." in asked:
+        _by_path(asked)
+    if asked == "prodigy":
+        return asked, _prodigy_warning(config)
+    return asked, ""
 
-        eight_bit: torch.optim.Optimizer = AdamW8bit(groups, betas=_BETAS, weight_decay=config.weight_decay)
-        return eight_bit
-    return torch.optim.AdamW(groups, betas=_BETAS, weight_decay=config.weight_decay, fused=True)
 
-
-def rate_factor(config: TrainingConfig, step: int) -> float:
-    """Return the share of the peak learning rate in a step: linear warm-up, then constant or half a cosine.
+def build_optimizer(name: str, groups: Groups, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Build an optimiser.
 
     Args:
-        config: lr_scheduler, lr_warmup_steps, max_train_steps.
-        step: 0 for the first.
+        name: as `choose_optimizer` says.
+        groups: each with "params", float32 weights, and "lr", their peak learning rate; it is kept as the
+            group's "peak_rate", which `set_rate` scales.
+        config: betas, epsilon, decay and `optimizer_args`, which go before all else.
+
+    Raises:
+        UsageError: the class does not take these arguments.
     """
-    warm = config.lr_warmup_steps
-    if step < warm:
-        return (step + 1) / warm
-    if config.lr_scheduler == "constant":
-        return 1.0
-    done = (step - warm) / max(config.max_train_steps - warm, 1)
-    return 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
+    told = [{**group, "peak_rate": group["lr"]} for group in groups]
+    make = _MAKERS.get(name) or _by_path(name)
+    options = _options(name, config)
+    try:
+        return make(told, **options)
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        raise UsageError(
+            f"optimizer {name} does not take these arguments ({given}): {error}",
+            "change optimizer_args, adam_betas or adam_epsilon",
+        ) from error
 
 
-def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
-    """Set every group's learning rate to this share of its peak."""
-    for group in optimizer.param_groups:
-        group["lr"] = group["peak_rate"] * factor
+def state_bytes(name: str, sizes: Sequence[int]) -> int:
+    """Return the bytes that an optimiser known by name keeps for tensors of these numbers of weights.
+
+    An optimiser by import path is taken for one with two float32 values per weight.
+    """
+    eight_bit = name.endswith("8bit")
+    moments = 1 if name.startswith("lion") else 4 if name == "prodigy" else 2
+    total = 0
+    for size in sizes:
+        if eight_bit and size >= _WORTH_8_BITS:
+            total += moments * (size + 4 * -(-size // 256))
+        else:
+            total += moments * 4 * size
+    return total
+
+
+def _options(name: str, config: TrainingConfig) -> Options:
+    """Return the arguments of the optimiser's class: the configuration's, as far as it has them."""
+    options: Options = {"weight_decay": config.weight_decay}
+    if name in ("adamw", "adamw8bit", "lion", "lion8bit"):
+        options["betas"] = config.adam_betas or _BETAS
+    elif config.adam_betas:
+        options["betas"] = config.adam_betas
+    if config.adam_epsilon:
+        options["eps"] = (config.adam_epsilon, 1e-3) if name == "adafactor" else config.adam_epsilon
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in config.optimizer_args.items()}
+    return options | given
+
+
+def _by_path(path: str) -> Callable[..., torch.optim.Optimizer]:
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise UsageError(
+            f"optimizer {path}: {error}", f"install the package that has it (perhaps: pip install {package})"
+        ) from error
+    except AttributeError as error:
+        raise UsageError(
+            f"optimizer {path}: {module} has no {name}", "check the name of the class"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)):
+        raise UsageError(f"optimizer {path} is no torch.optim.Optimizer", "give the path of such a class")
+    return found
+
+
+def _prodigy_warning(config: TrainingConfig) -> str:
+    if config.learning_rate >= 0.1:
+        return ""
+    return (
+        f"prodigy finds the rate by itself and multiplies it by learning_rate, which is "
+        f"{config.learning_rate:g}: 1 is usual"
+    )
+
+
+def _adamw(groups: Groups, **options: Any) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(groups, fused=True, **options)
+
+
+def _bitsandbytes(kind: str) -> Callable[..., torch.optim.Optimizer]:
+    """Return the maker of a bitsandbytes optimiser that does not wait for the device after every weight."""
+
+    def make(groups: Groups, **options: Any) -> torch.optim.Optimizer:
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of kernels it does without
+        bitsandbytes: Any = importlib.import_module("bitsandbytes")
+        base: Any = getattr(bitsandbytes.optim, kind)
+        return type(kind, (_NoWaiting, base), {})(groups, **options)  # type: ignore[no-any-return]
+
+    return make
+
+
+class _NoWaiting:
+    """bitsandbytes' step without its synchronisation with the device after each of hundreds of tensors."""
+
+    state: Mapping[Any, Any]
+    param_groups: list[dict[str, Any]]
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """Move all weights that have a gradient."""
+        optimizer: Any = self
+        for number, group in enumerate(self.param_groups):
+            for place, weight in enumerate(group["params"]):
+                if weight.grad is not None:
+                    if not self.state[weight]:
+                        optimizer.init_state(group, weight, number, place)
+                    optimizer.update_step(group, weight, number, place)
+
+
+def _prodigy(groups: Groups, **options: Any) -> torch.optim.Optimizer:
+    if importlib.util.find_spec("prodigyopt") is None:
+        raise UsageError("optimizer: prodigy needs prodigyopt", "pip install prodigyopt, or use adamw")
+    highest = max(group["lr"] for group in groups)
+    one_rate = [{**group, "lr": highest, "peak_rate": highest} for group in groups]
+    prodigy: torch.optim.Optimizer = importlib.import_module("prodigyopt").Prodigy(one_rate, **options)
+    return prodigy
+
+
+def _adafactor(groups: Groups, **options: Any) -> torch.optim.Optimizer:
+    from transformers import Adafactor
+
+    fixed = {"scale_parameter": False, "relative_step": False, "warmup_init": False}
+    return Adafactor(groups, **(fixed | options))
+
+
+_MAKERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
+    "adamw": _adamw,
+    "adamw8bit": _bitsandbytes("AdamW8bit"),
+    "lion": _bitsandbytes("Lion"),
+    "lion8bit": _bitsandbytes("Lion8bit"),
+    "prodigy": _prodigy,
+    "adafactor": _adafactor,
+}

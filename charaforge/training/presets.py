@@ -13,6 +13,7 @@ _MINI: Mapping[str, Any] = {
     "conv_rank": 16,
     "conv_alpha": 16,
     "learning_rate": 3e-3,
+    "optimizer": "adamw",
     "train_batch_size": 8,
     "max_train_steps": 400,
     "validate_every_steps": 50,

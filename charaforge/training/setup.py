@@ -30,7 +30,7 @@ class Plan:
 
     Attributes:
         dtype: format in which base and adapter compute.
-        optimizer: "adamw" or "adamw8bit".
+        optimizer: see `choose_optimizer`.
         warnings: what is not done as asked, one line each.
     """
 
@@ -122,11 +122,18 @@ def build(run: Prepared, cache: TensorCache) -> Setup:
         unet=unet,
         schedule=bundle.schedule,
         adapter=adapter,
-        optimizer=build_optimizer(run.plan.optimizer, adapter, config),
+        optimizer=build_optimizer(run.plan.optimizer, _groups(adapter, config), config),
         latents=latents,
         words=words,
         validation=Validation(run.dataset.held_out, held_out, bundle.schedule, config.seed),
     )
+
+
+def _groups(adapter: Adapter, config: TrainingConfig) -> list[dict[str, Any]]:
+    """Return the adapter's weights, one group for each part of the model, with its peak learning rate."""
+    rates = {"unet": config.learning_rate, "text_encoder": config.text_learning_rate}
+    weights = {part: adapter.parameters(part) for part in rates}
+    return [{"params": weights[part], "lr": rate} for part, rate in rates.items() if weights[part]]
 
 
 def _words(run: Prepared, cache: TensorCache) -> Words:

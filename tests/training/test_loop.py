@@ -15,7 +15,7 @@ from charaforge.training.config import TrainingConfig
 from charaforge.training.journal import read_events
 from charaforge.training.loop import take_step
 from charaforge.training.materials import variant
-from charaforge.training.optimizer import rate_factor
+from charaforge.training.rates import rate_factor
 from charaforge.training.precision import LossScale
 from charaforge.training.run import run
 from charaforge.training.setup import Setup, build
