@@ -4,7 +4,8 @@ CharaForgeError                 exit 1  something went wrong while working
 ├── UsageError                  exit 2  what was asked for cannot be done as asked
 │   ├── UnknownNameError                a name that nobody knows; carries the nearest valid ones
 │   ├── ConfigError                     a configuration with one or more faults, all of them listed
-│   └── PromptError                     a prompt that cannot be read, or asks for what is not offered
+│   ├── PromptError                     a prompt that cannot be read, or asks for what is not offered
+│   └── JobConflictError                a job's name is taken, or its state does not allow what was asked
 ├── NotMeasurableError          exit 3  too little data, or no tool, to measure what was asked
 ├── WarehouseError              exit 1  the shared warehouse cannot be used
 ├── ModelFileError              exit 1  a model file is missing, broken, of another family, or a pickle
@@ -103,6 +104,12 @@ class PromptError(UsageError):
     """A prompt that cannot be read, or uses a syntax that is not offered."""
 
     slug = "prompt"
+
+
+class JobConflictError(UsageError):
+    """A job of that name is another one, or its state does not allow what was asked for."""
+
+    slug = "job-conflict"
 
 
 class NotMeasurableError(CharaForgeError):

@@ -8,6 +8,7 @@ from charaforge.errors import UnknownNameError, UsageError
 
 DTYPES = ("float32", "float16", "bfloat16")
 EMBEDDED_BASE = "mini-sd"
+MAX_ITEMS = 100_000
 
 
 def default_model() -> str:
@@ -31,6 +32,20 @@ def model_memory() -> int | None:
     if not 0.0 < gigabytes < 1e6:
         raise UsageError(f"MODEL_MEMORY_GB is {told!r}", "give a positive number of GiB, or leave it empty")
     return int(gigabytes * 2**30)
+
+
+def batch_max_items() -> int:
+    """Return how many items a batch may have: `BATCH_MAX_ITEMS`, else 100,000.
+
+    Raises:
+        UsageError: it is no positive whole number.
+    """
+    told = os.environ.get("BATCH_MAX_ITEMS", "").strip()
+    if not told:
+        return MAX_ITEMS
+    if not told.isdigit() or int(told) < 1:
+        raise UsageError(f"BATCH_MAX_ITEMS is {told!r}", "give a positive whole number, or leave it empty")
+    return int(told)
 
 
 def safety_filter() -> bool | str:

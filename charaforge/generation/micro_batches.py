@@ -1,38 +1,16 @@
-"""Which pictures are rendered together.
-
-A picture's bytes do not depend on its neighbours in a batch, nor on where it stands, but they do on the
-batch's size (by about 1e-6 before rounding, measured on CPU). So there are two sizes only: 8 where it pays,
-else 1.
-
-Pictures fit together that ask for the same but for their words, seeds and pictures: the noise, the map of a
-ControlNet, the picture to start from and the reference differ freely within a batch, their strengths do not.
-"""
+"""Which pictures are rendered together; `requests.together` says what has to be equal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from charaforge.requests.generation import GenerationRequest
+from charaforge.requests.together import FULL, chosen_size, shared_part
 
 Item = TypeVar("Item")
-
-FULL = 8
-WORTH_PADDING = 4
-SIZES = (1, FULL)
-_PICTURES = {"image": True, "keypoints": True}
-_PER_PICTURE: Any = {
-    "prompt": True,
-    "negative": True,
-    "seed": True,
-    "wildcard_seed": True,
-    "variation": {"seed"},
-    "controls": {"__all__": _PICTURES},
-    "init": {"image", "mask"},
-    "references": {"__all__": {"face_ref", "style_ref"}},
-}
 
 
 @dataclass(frozen=True)
@@ -60,7 +38,7 @@ def runs(items: Sequence[Item], request: Callable[[Item], GenerationRequest]) ->
         items: the pictures.
         request: what one of them asks for: one picture.
     """
-    for _, run in groupby(items, key=lambda item: _shared(request(item))):
+    for _, run in groupby(items, key=lambda item: shared_part(request(item).plain())):
         yield list(run)
 
 
@@ -80,13 +58,6 @@ def micro_batches(
         part = tuple(group)
         for start in range(0, len(part), FULL):
             eight = part[start : start + FULL]
-            chosen = size or (FULL if len(eight) >= WORTH_PADDING else 1)
+            chosen = size or chosen_size(len(eight))
             for place in range(0, len(eight), chosen):
                 yield MicroBatch(eight[place : place + chosen], chosen)
-
-
-def _shared(request: GenerationRequest) -> dict[str, Any]:
-    """Return all of a request that has to be equal within a batch."""
-    shared = request.model_dump(exclude=_PER_PICTURE)
-    masked = request.init is not None and request.init.mask is not None
-    return {**shared, "masked": masked}

@@ -23,10 +23,10 @@ from charaforge.config.model import fault_lines
 from charaforge.errors import UsageError
 from charaforge.generation.denoise import OnStep
 from charaforge.generation.generator import Generator, Way
-from charaforge.generation.micro_batches import SIZES
 from charaforge.generation.outputs import png_bytes
 from charaforge.generation.provenance import GeneratedImage, machine, versions
 from charaforge.requests.generation import GenerationRequest
+from charaforge.requests.together import SIZES
 
 _RECIPE_KEYS = (
     *("model", "vae", "loras", "upscaler", "hires_upscaler", "nets"),

@@ -7,6 +7,7 @@ file with `.tmp` in its name.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -14,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 @contextmanager
@@ -41,10 +44,33 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
         _flush(path.parent)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` as the whole content of `path`."""
-    with replacing(path) as temporary:
+def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
+    """Write `data` as the whole content of `path`; `durable` as in `replacing`."""
+    with replacing(path, durable) as temporary:
         temporary.write_bytes(data)
+
+
+def create_bytes(path: Path, data: bytes) -> bool:
+    """Write `data` as `path` unless there is one already; of several who try, one succeeds, on NFS too.
+
+    Not flushed to the disk, see `replacing`. The folder must be there.
+
+    Returns:
+        Whether this call made it.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return _create_without_link(path, data)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
@@ -59,6 +85,16 @@ def write_json(path: Path, value: Any) -> None:
         ValueError: `value` holds NaN or infinity, which JSON does not have.
     """
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _create_without_link(path: Path, data: bytes) -> bool:
+    """Do the same where the file system has no hard links; a reader may for a moment see it empty."""
+    try:
+        with path.open("xb") as stream:
+            stream.write(data)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _flush(path: Path) -> None:

@@ -1,0 +1,209 @@
+"""How far a job is: computed from its files, with what never changes remembered."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from charaforge.jobstore.files import Stat
+from charaforge.jobstore.job import Job
+from charaforge.jobstore.marks import DoneMark, Failure
+from charaforge.jobstore.spec import State
+
+FRESH_S = 0.5
+RATE_OVER_S = 60.0
+FIRST_FAILURES = 10
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """How far a job is.
+
+    Attributes:
+        job_id: its name.
+        kind: see `JobSpec`.
+        state: queued, running, paused, completed, completed_with_errors, cancelled or failed.
+        total: number of items; done + failed + pending.
+        done: items whose picture is saved.
+        failed: items that could not be rendered.
+        pending: items to come; of a cancelled job, those that never will.
+        created: ISO 8601, UTC.
+        ended: the same; "" while it has not.
+        rate: items per second, of the last minute in which shards ended; 0 = not known.
+        eta_s: seconds left at that rate; None = not known.
+        paused_by: "request" or "disk"; "" where it is not paused.
+        step: steps done of the micro-batch at work, where there is one worker.
+        steps: its steps in all; 0 = not known.
+        note: what the command at work says.
+        failures: the first ones.
+    """
+
+    job_id: str
+    kind: str
+    state: State
+    total: int
+    done: int
+    failed: int
+    pending: int
+    created: str
+    ended: str = ""
+    rate: float = 0.0
+    eta_s: float | None = None
+    paused_by: str = ""
+    step: int = 0
+    steps: int = 0
+    note: str = ""
+    failures: tuple[Failure, ...] = ()
+
+
+@dataclass(frozen=True)
+class ItemView:
+    """One item, as far as it is.
+
+    Attributes:
+        number: from 1.
+        state: "done" and "failed" are for good; "pending" also stands for what is at work.
+        request: what is asked for, as JSON values.
+        note: see `Wish`.
+        image_path: the PNG, where it is done.
+        failure: why it failed, where it did.
+    """
+
+    number: int
+    state: Literal["done", "failed", "pending"]
+    request: dict[str, Any]
+    note: dict[str, Any]
+    image_path: Path | None = None
+    failure: Failure | None = None
+
+    @staticmethod
+    def of(job: Job, number: int) -> ItemView:
+        """Return one item of a job of pictures."""
+        item = job.items.item(number)
+        request, note = dict(item.request), dict(item.note)
+        if job.pictures.begun(number):
+            return ItemView(number, "done", request, note, job.pictures.png(number))
+        failure = job.failures.read(number)
+        return ItemView(number, "failed" if failure else "pending", request, note, failure=failure)
+
+
+@dataclass
+class _Counted:
+    """What a done mark says, remembered: when it was written, items done and failed, when it ended."""
+
+    stat: Stat
+    done: int
+    failed: int
+    ended_s: float
+
+
+@dataclass
+class Tally:
+    """Counts one job, for one process.
+
+    Args:
+        job: the job.
+    """
+
+    job: Job
+    _marks: dict[str, _Counted] = field(default_factory=dict)
+    _last: tuple[float, JobStatus] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def status(self) -> JobStatus:
+        """Return how far it is, at most FRESH_S old."""
+        with self._lock:
+            now = time.monotonic()
+            if self._last is None or now - self._last[0] >= FRESH_S:
+                self._last = now, self._count()
+            return self._last[1]
+
+    def _count(self) -> JobStatus:
+        job, spec = self.job, self.job.spec
+        outcome = job.outcome()
+        if outcome is not None:
+            done, failed = int(outcome["done"]), int(outcome["failed"])
+        else:
+            done, failed = self._counts()
+        pending = spec.total - done - failed
+        state, paused_by = self._state(outcome, done + failed)
+        live = state == "running"
+        rate = self._rate() if live else 0.0
+        step, steps, note = job.progress() if live else (0, 0, "")
+        return JobStatus(
+            *(spec.job_id, spec.kind, state, spec.total, done, failed, pending, spec.created),
+            ended=str(outcome["ended"]) if outcome else "",
+            rate=rate,
+            eta_s=pending / rate if rate > 0.0 else None,
+            paused_by=paused_by,
+            step=step,
+            steps=steps,
+            note=note,
+            failures=self._failures() if failed else (),
+        )
+
+    def _state(self, outcome: dict[str, Any] | None, settled: int) -> tuple[State, str]:
+        job = self.job
+        if outcome is not None:
+            state: State = outcome["state"]
+            return state, ""
+        if job.cancelled():
+            return "cancelled", ""
+        if job.files.exists(job.folder.pause):
+            return "paused", "request"
+        if job.files.exists(job.folder.disk_pause):
+            return "paused", "disk"
+        if settled:
+            return "running", ""
+        held = (job.claims.highest(s, g) for s, g in job.claims.generations().items())
+        return ("running" if any(c is not None and c.state == "held" for c in held) else "queued"), ""
+
+    def _counts(self) -> tuple[int, int]:
+        """Return items done and failed: of done shards by their marks, of others by looking."""
+        claimed = self.job.claims.generations()  # before the marks, so that none is missed
+        self._read_marks()
+        done = sum(mark.done for mark in self._marks.values())
+        failed = sum(mark.failed for mark in self._marks.values())
+        for shard in claimed:
+            if shard < self.job.spec.shards and f"{shard:05}.json" not in self._marks:
+                more, bad = self._look(shard)
+                done, failed = done + more, failed + bad
+        return done, failed
+
+    def _look(self, shard: int) -> tuple[int, int]:
+        if self.job.spec.command:
+            return 0, int(self.job.failures.failed(1))
+        members = self.job.members(shard)
+        begun = [item for item in members if self.job.pictures.begun(item)]
+        left = set(members) - set(begun)
+        return len(begun), sum(self.job.failures.failed(item) for item in left)
+
+    def _read_marks(self) -> None:
+        files, folder = self.job.files, self.job.folder.done
+        listed = files.listing(folder)
+        for name in self._marks.keys() - listed.keys():
+            del self._marks[name]
+        for name, stat in listed.items():
+            known = self._marks.get(name)
+            if known is None or known.stat != stat:
+                mark = DoneMark.read(files.read(folder / name) or b"")
+                if mark is not None:
+                    counted = _Counted(stat, len(mark.stamps), len(mark.failed), mark.ended_s)
+                    self._marks[name] = counted
+
+    def _rate(self) -> float:
+        newest = max((mark.ended_s for mark in self._marks.values()), default=0.0)
+        recent = [mark for mark in self._marks.values() if mark.ended_s >= newest - RATE_OVER_S]
+        first = min((mark.ended_s for mark in recent), default=0.0)
+        span = newest - first
+        # the first shard of the span ended when it began, so its items were made before
+        items = sum(mark.done + mark.failed for mark in recent if mark.ended_s > first)
+        return items / span if span > 0.0 else 0.0
+
+    def _failures(self) -> tuple[Failure, ...]:
+        items = self.job.failures.items()[:FIRST_FAILURES]
+        read = (self.job.failures.read(item) for item in items)
+        return tuple(failure for failure in read if failure is not None)
