@@ -79,11 +79,11 @@ def take_step(setup: Setup, state: RunState) -> float:
         The mean loss over the pictures of this process.
     """
     config, processes = setup.config, setup.processes
-    batch = draws(config, len(setup.latents), len(setup.schedule), state.step, processes.count)
+    batch = draws(config, setup.deck, len(setup.schedule), state.step, processes.count)
     scale = state.loss_scale.value if state.loss_scale else 1.0
     total = torch.zeros((), device=processes.device)
     for micro in micro_batches(batch, processes.rank, processes.count, config.train_batch_size):
-        for group in by_key(micro, [latent.shape for latent in setup.latents]):
+        for group in by_key(micro, setup.deck.shapes):
             loss = _losses_of(setup, group).sum() / config.pictures_per_step
             (loss * scale).backward()
             total += loss.detach()
@@ -93,7 +93,7 @@ def take_step(setup: Setup, state: RunState) -> float:
 
 def _losses_of(setup: Setup, group: list[Draw]) -> Tensor:
     """Return the loss of each draw; their pictures have one size."""
-    clean = torch.stack([setup.latents[draw.sample] for draw in group])
+    clean = setup.latents.of_draws(group)
     noise = [
         randomness.noise(tuple(clean.shape[1:]), setup.config.seed, "noise", d.step, d.position)
         for d in group

@@ -1,4 +1,4 @@
-"""What the UNet is fed with: latents of the pictures and text-encoder outputs of their captions."""
+"""What the UNet is told of the pictures: text-encoder outputs of their captions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from charaforge.training.batches import Draw
 from charaforge.training.cache import TensorCache
 from charaforge.training.config import TrainingConfig
 from charaforge.training.dataset import Sample
-from charaforge.training.pictures import cut, read_picture
 
 
 class Words(Protocol):
@@ -26,22 +25,6 @@ class Words(Protocol):
 
     def plain(self, sample: Sample) -> Tensor:
         """Return (1, 77, D): the caption as it stands."""
-
-
-@torch.no_grad()
-def encode_latents(bundle: Bundle, samples: Sequence[Sample], cache: TensorCache) -> list[Tensor]:
-    """Return the scaled latents of each picture, (C, H/8, W/8) float32: the mean of the VAE's posterior."""
-
-    def encode(sample: Sample) -> Tensor:
-        pixels = cut(read_picture(sample.path)[0], sample.size).unsqueeze(0)
-        posterior = bundle.vae.encode(pixels.to(bundle.device, bundle.dtype)).latent_dist
-        latent: Tensor = posterior.mode()[0].float() * bundle.latent_scaling
-        return latent
-
-    return [
-        cache.get(("latent", bundle.sha256, s.sha256, s.size), lambda s=s: encode(s))  # type: ignore[misc]
-        for s in track(samples, "encoding pictures", unit="pictures")
-    ]
 
 
 class CachedWords:
@@ -115,7 +98,9 @@ class LiveWords:
 def variant(config: TrainingConfig, sample: Sample, *place: int) -> str:
     """Return a shuffled and thinned-out caption of a picture; the same one for the same place."""
     chance = randomness.rng(config.seed, "caption", sample.sha256, *place)
-    return sample.caption.variant(chance, shuffle=config.shuffle_tags, dropout=config.tag_dropout)
+    return sample.caption.variant(
+        chance, shuffle=config.shuffle_tags, dropout=config.tag_dropout, keep=config.keep_tokens
+    )
 
 
 def encode_texts(bundle: Bundle, texts: Sequence[str]) -> Tensor:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
+import random
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +16,51 @@ from torch import Tensor
 from charaforge.errors import DatasetError
 from charaforge.perception.flatten import on_white
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_NAMES = {"PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg")}
+_NAMES |= {"WEBP": (".webp",), "BMP": (".bmp",)}
+SUFFIXES = tuple(dict.fromkeys(suffix for group in _NAMES.values() for suffix in group))
+"""Names of files that are taken for pictures end so."""
+
+Size = tuple[int, int]
 
 
-def read_picture(path: Path) -> tuple[Image.Image, str]:
+@dataclass(frozen=True)
+class Decoded:
+    """A picture, decoded completely.
+
+    Attributes:
+        rgb: RGB, upright by its EXIF orientation, on white where it was transparent.
+        alpha: its opacity as mode L, upright; None where it has none.
+        sha256: of the file's bytes, 64 hex digits.
+        note: what is odd about the file, "" where nothing is: its name tells another format.
+    """
+
+    rgb: Image.Image
+    alpha: Image.Image | None
+    sha256: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a picture is cut to: a part of it, perhaps mirrored.
+
+    Attributes:
+        box: left, top, right and bottom edge of the part, px of the picture, fractions allowed.
+        flipped: whether left and right are exchanged.
+    """
+
+    box: tuple[float, float, float, float]
+    flipped: bool = False
+
+    def offset(self, size: Size) -> tuple[int, int]:
+        """Return how much is cut off at the (top, left), px of a picture whose part has become `size`."""
+        left, top, right, bottom = self.box
+        return round(top * size[1] / (bottom - top)), round(left * size[0] / (right - left))
+
+
+def read_picture(path: Path) -> Decoded:
     """Decode a picture completely.
-
-    Args:
-        path: the file.
-
-    Returns:
-        The picture (RGB, upright by its EXIF orientation, on white where it was transparent) and the sha256
-        of the file's bytes, 64 hex digits.
 
     Raises:
         DatasetError: the file is missing, cut off, or no picture.
@@ -35,6 +69,7 @@ def read_picture(path: Path) -> tuple[Image.Image, str]:
         data = path.read_bytes()
         with Image.open(io.BytesIO(data)) as opened:
             opened.load()
+            told = opened.format or ""
             picture = ImageOps.exif_transpose(opened)
     except UnidentifiedImageError as error:
         raise DatasetError(f"{path} is not a picture") from error
@@ -42,33 +77,69 @@ def read_picture(path: Path) -> tuple[Image.Image, str]:
         raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DatasetError(f"{path} is broken: {error}") from error
-    return on_white(picture), hashlib.sha256(data).hexdigest()
+    alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else None
+    wrong = path.suffix.lower() not in _NAMES.get(told, (path.suffix.lower(),))
+    note = f"{path} is named {path.suffix}, its content is {told}" if wrong else ""
+    return Decoded(on_white(picture), alpha, hashlib.sha256(data).hexdigest(), note)
 
 
-def cut(picture: Image.Image, size: tuple[int, int]) -> Tensor:
-    """Scale a picture so that it covers `size` (width, height) px and cut out the middle.
+def middle(picture: Size, size: Size) -> View:
+    """Return the largest part in the middle of a picture that has the aspect of `size`."""
+    width, height = _covering(picture, size)
+    left, top = (picture[0] - width) * 0.5, (picture[1] - height) * 0.5
+    return View((left, top, left + width, top + height))
+
+
+def anywhere(picture: Size, size: Size, smallest: float, chance: random.Random) -> View:
+    """Return a random part of a picture that has the aspect of `size`.
+
+    Args:
+        picture: (width, height) of the picture, px.
+        size: (width, height) it is cut to, px.
+        smallest: share of the largest such part's sides that it has at least.
+        chance: decides scale and place.
+    """
+    scale = chance.uniform(smallest, 1.0)
+    width, height = (side * scale for side in _covering(picture, size))
+    left, top = chance.uniform(0, picture[0] - width), chance.uniform(0, picture[1] - height)
+    return View((left, top, left + width, top + height))
+
+
+def cut(picture: Image.Image, size: Size, view: View) -> Tensor:
+    """Scale a part of a picture to `size` (width, height) px.
 
     Returns:
         (3, height, width) float32 in [-1, 1].
     """
-    fitted = ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
+    fitted = picture.resize(size, Image.Resampling.LANCZOS, box=view.box)
+    if view.flipped:
+        fitted = ImageOps.mirror(fitted)
     pixels = torch.from_numpy(np.array(fitted, dtype=np.float32))
     return pixels.permute(2, 0, 1) / 127.5 - 1.0
 
 
-def bucket(size: tuple[int, int], resolution: int, multiple: int) -> tuple[int, int]:
-    """Return the training size of a picture: its own aspect ratio, as far as whole multiples allow.
+def cut_mask(mask: Image.Image, picture: Size, size: Size, view: View) -> Tensor:
+    """Return the mean of a mask over the area of each latent.
 
     Args:
-        size: (width, height) of the picture, px.
-        resolution: side of the square with the area that is trained, px.
-        multiple: both sides are multiples of this, px.
+        mask: mode L, white where the picture counts; brought to the picture's size where it has another.
+        picture: (width, height) of the picture, px.
+        size: (width, height) of the latents.
+        view: the part that is seen.
 
     Returns:
-        (width, height) with an area of at most resolution², within a factor of 2 in either direction.
+        (1, height, width) float32 in [0, 1].
     """
-    aspect = min(max(size[0] / size[1], 0.5), 2.0)
-    area = (resolution // multiple) ** 2
-    shapes = [(w, area // w) for w in range(1, area + 1) if 0.5 <= w * w / area <= 2.0]
-    width, height = min(shapes, key=lambda shape: abs(math.log(shape[0] / shape[1] / aspect)))
-    return width * multiple, height * multiple
+    fitted = mask if mask.size == picture else mask.resize(picture, Image.Resampling.BILINEAR)
+    fitted = fitted.resize(size, Image.Resampling.BOX, box=view.box)
+    if view.flipped:
+        fitted = ImageOps.mirror(fitted)
+    return torch.from_numpy(np.array(fitted, dtype=np.float32)).unsqueeze(0) / 255.0
+
+
+def _covering(picture: Size, size: Size) -> tuple[float, float]:
+    """Return width and height of the largest part of a picture with the aspect of `size`."""
+    aspect = size[0] / size[1]
+    if picture[0] / picture[1] >= aspect:
+        return picture[1] * aspect, float(picture[1])
+    return float(picture[0]), picture[0] / aspect

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from charaforge.diffusion.bundle import Bundle
 from charaforge.errors import DatasetError
 from charaforge.training.dataset import Dataset, Sample
-from charaforge.training.materials import variant
+from charaforge.training.words import variant
 from charaforge.training.precision import dtype_name
 from charaforge.training.setup import Prepared
 
@@ -21,8 +21,9 @@ def report(run: Prepared) -> Iterator[str]:
     told = f"{run.base.resolution} px, {bundle.schedule.prediction}, computed in {dtype_name(plan.dtype)}"
     yield f"base      {bundle.name}, {told}"
     counts = f"{len(dataset.train)} to train on, {len(dataset.held_out)} held out"
-    yield f"pictures  {counts}, {len(dataset.problems)} left out"
-    yield from (f"          left out: {line}" for line in dataset.problems)
+    yield f"pictures  {counts}, {len(dataset.left_out)} left out"
+    yield from (f"          left out: {line}" for line in dataset.left_out)
+    yield from (f"note      {line}" for line in dataset.notes)
     yield f"sizes     {_sizes(dataset)}"
     yield f"trigger   {dataset.character or '(none: no character is named)'}"
     for sample in dataset.train[:_SHOWN]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from diffusers.models.attention_processor import AttnProcessor
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from torch import Tensor, nn
+from torch import nn
 
 from charaforge.diffusion.noise import NoiseSchedule
 from charaforge.training.base import Base
+from charaforge.training.batches import Deck
 from charaforge.training.cache import TensorCache
 from charaforge.training.config import TrainingConfig
 from charaforge.training.dataset import Dataset
-from charaforge.training.materials import CachedWords, LiveWords, Words, encode_latents
+from charaforge.training.latents import LatentEncoder, Latents
+from charaforge.training.materials import CachedWords, LiveWords, Words
 from charaforge.training.network import Adapter
 from charaforge.training.optimizer import build_optimizer, choose_optimizer
 from charaforge.training.precision import compute_dtype, dtype_name
@@ -69,6 +70,7 @@ class Setup:
         schedule: of the base.
         adapter: what is trained.
         optimizer: over the adapter's float32 weights.
+        deck: what batches are drawn from.
         latents: of the training pictures, on the device of the run.
         words: their captions.
         validation: the loss on held-out pictures.
@@ -80,7 +82,8 @@ class Setup:
     schedule: NoiseSchedule
     adapter: Adapter
     optimizer: torch.optim.Optimizer
-    latents: Sequence[Tensor]
+    deck: Deck
+    latents: Latents
     words: Words
     validation: Validation
 
@@ -110,8 +113,9 @@ def identity(run: Prepared) -> dict[str, Any]:
 def build(run: Prepared, cache: TensorCache) -> Setup:
     """Compute latents and captions, then turn the base into what is trained."""
     config, dtype, bundle, device = run.config, run.plan.dtype, run.base.bundle, run.processes.device
-    latents = [latent.to(device) for latent in encode_latents(bundle, run.dataset.train, cache)]
-    held_out = [latent.to(device) for latent in encode_latents(bundle, run.dataset.held_out, cache)]
+    encoder = LatentEncoder(bundle, cache)
+    latents = Latents(run.dataset.train, encoder, device, config.prior_loss_weight)
+    held_out = [encoder.latent(sample).to(device) for sample in run.dataset.held_out]
     words = _words(run, cache)
     text_encoder = _cast(bundle.text_encoders[0], dtype) if config.text_encoder_train else None
     unet = _prepared(bundle.unet, dtype)
@@ -123,6 +127,7 @@ def build(run: Prepared, cache: TensorCache) -> Setup:
         schedule=bundle.schedule,
         adapter=adapter,
         optimizer=build_optimizer(run.plan.optimizer, _groups(adapter, config), config),
+        deck=Deck.of(run.dataset.train),
         latents=latents,
         words=words,
         validation=Validation(run.dataset.held_out, held_out, bundle.schedule, config.seed),

@@ -42,7 +42,7 @@ def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
 
 def test_a_folder_gives_pictures_captions_and_some_held_out(make_config: MakeConfig, tiny: Warehouse) -> None:
     dataset = load(make_config(), tiny)
-    assert (len(dataset.train), len(dataset.held_out), dataset.problems) == (7, 1, ())
+    assert (len(dataset.train), len(dataset.held_out), dataset.left_out) == (7, 1, ())
     assert dataset.train[0].caption.text() == "zxq, girl, blue hair, smile, tag0"
     sizes = {s.path.name: s.size for s in (*dataset.train, *dataset.held_out)}
     assert sizes["0.png"] == (64, 64)
@@ -67,10 +67,10 @@ def test_faults_are_listed_and_skipped(make_config: MakeConfig, tiny: Warehouse,
     shutil.copy(pictures / "5.png", pictures / "copy.png")
     shutil.copy(pictures / "5.txt", pictures / "copy.txt")
     dataset = load(make_config(), tiny)
-    told = "\n".join(dataset.problems)
+    told = "\n".join(map(str, dataset.left_out))
     assert "0.png: no caption (0.txt is missing)" in told
     assert "1.txt: a caption without a picture" in told
-    assert "2.png is not a picture" in told
+    assert "2.png: is not a picture" in told
     assert "4.png: its caption file 4.txt is empty" in told
     assert "copy.png: the same file as" in told
     assert len(dataset.train) + len(dataset.held_out) == 4
@@ -172,9 +172,9 @@ def test_one_character_of_a_mixed_table_can_be_chosen(
     table = write_csv(tmp_path / "meta.csv", rows)
     dataset = load(make_config(dataset_meta=table, train_data_dir=None, character="zxq"), tiny)
     assert len(dataset.train) == 3
-    told = "\n".join(dataset.problems)
+    told = "\n".join(map(str, dataset.left_out))
     assert "row 3 has split 'nonsense'" in told
-    assert "gone.png cannot be read: No such file" in told
+    assert "gone.png: cannot be read: No such file" in told
 
 
 def test_what_curation_left_out_is_not_trained_on(
@@ -188,6 +188,7 @@ def test_what_curation_left_out_is_not_trained_on(
     config = make_config(dataset_meta=table, train_data_dir=None, caption_template="[character], [pose_tag]")
     dataset = load(config, tiny)
     assert (len(dataset.train), len(dataset.held_out)) == (4, 1)
-    assert dataset.problems == (f"{table}: 2 rows are copies of other pictures or have an error",)
+    told = [str(one) for one in dataset.left_out]
+    assert told == [f"{table}: 2 rows are copies of other pictures or have an error"]
     captions = [sample.caption.text() for sample in dataset.train]
     assert captions == ["zxq, girl, smile"] + ["zxq, standing, girl, smile"] * 3

@@ -20,7 +20,7 @@ from charaforge.training.precision import LossScale
 from charaforge.training.run import run
 from charaforge.training.setup import Setup, build
 from charaforge.warehouse.layout import Warehouse
-from tests.training.conftest import MakeConfig, Prepare
+from tests.training.conftest import MakeConfig, Prepare, write_picture
 
 Build = Callable[[TrainingConfig], Setup]
 
@@ -42,7 +42,7 @@ def test_the_first_loss_is_that_of_the_base_model_by_the_published_formula(
     alphas = bundle.schedule.alphas_cumprod.double()
     losses = []
     with torch.no_grad():
-        for draw in draws(config, len(run.dataset.train), 1000, 0, 1):
+        for draw in draws(config, setup.deck, 1000, 0, 1):
             clean = setup.latents[draw.sample].double()
             noise = randomness.noise(tuple(clean.shape), config.seed, "noise", 0, draw.position).double()
             signal, sigma = alphas[draw.timestep].sqrt(), (1 - alphas[draw.timestep]).sqrt()
@@ -70,7 +70,10 @@ def test_the_first_step_of_adam_moves_each_weight_by_the_learning_rate(
         assert torch.equal(layer.down, old)  # its gradient is zero while `up` is
 
 
-def test_gradient_accumulation_is_one_large_batch(make_config: MakeConfig, built: Build) -> None:
+def test_gradient_accumulation_is_one_large_batch(
+    make_config: MakeConfig, built: Build, pictures: Path
+) -> None:
+    write_picture(pictures / "3.png", 3)  # with one shape the order of pictures does not depend on the passes
     found = []
     for size, passes in ((4, 1), (2, 2), (1, 4)):
         setup = built(make_config(train_batch_size=size, gradient_accumulation_steps=passes))

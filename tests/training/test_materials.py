@@ -8,38 +8,10 @@ import torch
 from charaforge.diffusion.prompts import encode_prompt
 from charaforge.errors import DatasetError, UnknownNameError, UsageError
 from charaforge.training.cache import TensorCache
-from charaforge.training.materials import CachedWords, encode_latents, encode_texts
+from charaforge.training.materials import CachedWords, encode_texts
 from charaforge.training.setup import build
 from charaforge.training.validation import Validation
 from tests.training.conftest import MakeConfig, Prepare, write_picture
-
-
-def test_latents_are_the_vaes_and_are_computed_once(
-    make_config: MakeConfig, prepared: Prepare, tmp_path: Path, pictures: Path
-) -> None:
-    run = prepared(make_config())
-    cache = TensorCache(tmp_path / "cache")
-    first = encode_latents(run.base.bundle, run.dataset.train, cache)
-    assert (cache.hits, cache.misses) == (0, 7)
-    again = TensorCache(tmp_path / "cache")
-    assert all(map(torch.equal, encode_latents(run.base.bundle, run.dataset.train, again), first))
-    assert (again.hits, again.misses) == (7, 0)
-    assert {tuple(latent.shape) for latent in first} == {(8, 8, 8), (8, 10, 6)}
-
-    trained_on = run.dataset.train[0].path
-    write_picture(trained_on, 77)
-    changed = TensorCache(tmp_path / "cache")
-    encode_latents(run.base.bundle, prepared(make_config()).dataset.train, changed)
-    assert changed.misses >= 1
-
-
-def test_a_broken_cache_entry_is_computed_again(tmp_path: Path) -> None:
-    cache = TensorCache(tmp_path)
-    cache.get(("a",), lambda: torch.ones(2))
-    for file in tmp_path.rglob("*.safetensors"):
-        file.write_bytes(b"broken")
-    assert torch.equal(cache.get(("a",), lambda: torch.zeros(2)), torch.zeros(2))
-    assert torch.equal(TensorCache(tmp_path).get(("a",), lambda: torch.ones(2)), torch.zeros(2))
 
 
 def test_captions_are_encoded_as_prompts_are(make_config: MakeConfig, prepared: Prepare) -> None:
@@ -58,7 +30,7 @@ def test_the_cache_of_captions_still_shuffles_and_drops(
     assert isinstance(words, CachedWords)
     from charaforge.training.batches import draws
 
-    batches = [draws(config, len(run.dataset.train), 1000, step, 1) for step in range(30)]
+    batches = [draws(config, setup.deck, 1000, step, 1) for step in range(30)]
     states = {(d.sample, d.wordless, words.of_draws([d])[0].sum().item()) for batch in batches for d in batch}
     assert len({value for _, wordless, value in states if wordless}) == 1
     per_picture = [{v for s, w, v in states if s == sample and not w} for sample in range(7)]
