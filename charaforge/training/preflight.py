@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from charaforge.diffusion.bundle import Bundle
 from charaforge.errors import DatasetError
 from charaforge.training.dataset import Dataset, Sample
-from charaforge.training.words import variant
+from charaforge.training.materials import variant
 from charaforge.training.precision import dtype_name
 from charaforge.training.setup import Prepared
 
