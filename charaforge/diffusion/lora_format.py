@@ -2,8 +2,8 @@
 
 In kohya's format a file holds, for each adapted layer, `<layer>.lora_down.weight` (r, in, …),
 `<layer>.lora_up.weight` (out, r, …) and `<layer>.alpha` (scalar); the layer adds `alpha / r * up(down(x))` to
-its output. For the names of layers see `lora_names`. What the file is about stands in its header, in kohya's
-`ss_*` keys and in those of `modelspec` 1.0.
+its output. For the names of layers see `lora_names`, for other kinds `lora_updates`, for what the file is
+about `lora_header`.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from charaforge.diffusion.lora_reading import ALPHA, DOWN, UP, updates_of
-from charaforge.diffusion.lora_updates import LoraLayer, Update
+from charaforge.diffusion.lora_header import PLACEHOLDER_KEY
+from charaforge.diffusion.lora_reading import updates_of
+from charaforge.diffusion.lora_updates import Update
+from charaforge.diffusion.lora_writing import file_tensors
 from charaforge.errors import ModelFileError
 from charaforge.warehouse.atomic import write_bytes
 
-_PLACEHOLDER_KEY = "charaforge.placeholders"
+_OLDER_HASH_AT, _OLDER_HASH_OF = 0x100000, 0x10000
 
 
 @dataclass(frozen=True)
@@ -56,26 +57,32 @@ class LoraFile:
     def placeholders(self) -> dict[str, str]:
         """What fills `[character] [outfit] [style] [pose_tag]` in prompts."""
         filled = {"character": self.metadata.get("modelspec.trigger_phrase", "")}
-        filled |= json.loads(self.metadata.get(_PLACEHOLDER_KEY, "{}"))
+        filled |= json.loads(self.metadata.get(PLACEHOLDER_KEY, "{}"))
         return {name: text for name, text in filled.items() if text}
 
 
-def write_lora(path: Path, layers: Mapping[str, LoraLayer], metadata: Mapping[str, str]) -> None:
+def write_lora(
+    path: Path,
+    layers: Mapping[str, Update],
+    metadata: Mapping[str, str],
+    dtype: torch.dtype | None = None,
+) -> None:
     """Write a LoRA file, whole or not at all; the same arguments always give the same bytes.
 
     Args:
         path: where to, ending in `.safetensors`.
-        layers: kohya's layer name -> update; the tensors are stored in the type they have.
-        metadata: keys of the header, see `describe`.
+        layers: kohya's layer name -> update.
+        metadata: keys of the header, see `lora_header`; the hashes of the tensors are added to them.
+        dtype: what the tensors are stored in; None keeps the type that they have.
     """
-    tensors: dict[str, Tensor] = {}
-    for name, layer in sorted(layers.items()):
-        values = (layer.down, layer.up, torch.tensor(layer.alpha, dtype=layer.down.dtype))
-        for part, value in zip((DOWN, UP, ALPHA), values, strict=True):
-            tensors[f"{name}.{part}"] = value.detach().cpu().contiguous()
-    plain = save(tensors)
+    write_tensors(path, file_tensors(layers, dtype), metadata)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write the tensors of a LoRA under the keys that they have; see `write_lora`."""
+    plain = save(dict(sorted(tensors.items())))
     body = _body(plain)
-    told = {**metadata, "modelspec.hash_sha256": f"0x{hashlib.sha256(body).hexdigest()}"}
+    told = {**metadata, **_hashes(plain, body)}
     write_bytes(path, _with_metadata(plain[8 : len(plain) - len(body)], told) + body)
 
 
@@ -98,54 +105,17 @@ def read_lora(path: Path) -> LoraFile:
     return LoraFile(updates_of(path, tensors, metadata), metadata, *sums)
 
 
-def describe(
-    *,
-    title: str,
-    base_name: str,
-    base_sha256: str,
-    side: int,
-    prediction: str,
-    rank: int,
-    alpha: float,
-    placeholders: Mapping[str, str],
-    extra: Mapping[str, Any] | None = None,
-) -> dict[str, str]:
-    """Return the header of a LoRA for the SD1.x family, in kohya's and modelspec's keys.
+def _hashes(plain: bytes, body: bytes) -> dict[str, str]:
+    """Return the hashes by which programs know a LoRA; none of them depends on the header.
 
-    Args:
-        title: name of the LoRA.
-        base_name: registry name of the model that it was trained on.
-        base_sha256: fingerprint of that model.
-        side: training resolution in pixels.
-        prediction: "epsilon" or "v_prediction".
-        rank: rank of its layers.
-        alpha: alpha of its layers.
-        placeholders: what fills the placeholders of prompts; "character" is the trigger phrase.
-        extra: further `ss_*` keys; values that are no text are written as JSON.
+    The older one of A1111 is over 64 KiB from 1 MiB on, of the file as it is without metadata.
     """
-    told: dict[str, Any] = {
-        "ss_base_model_version": "sd_v1",
-        "ss_network_alpha": f"{alpha:g}",
-        "ss_network_dim": f"{rank}",
-        "ss_network_module": "networks.lora",
-        "ss_new_sd_model_hash": base_sha256,
-        "ss_output_name": title,
-        "ss_resolution": f"({side}, {side})",
-        "ss_sd_model_name": base_name,
-        "ss_v2": "False",
-        "modelspec.architecture": "stable-diffusion-v1/lora",
-        "modelspec.implementation": "diffusers",
-        "modelspec.prediction_type": "v" if prediction == "v_prediction" else "epsilon",
-        "modelspec.resolution": f"{side}x{side}",
-        "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.title": title,
-        "modelspec.trigger_phrase": placeholders.get("character", ""),
-        _PLACEHOLDER_KEY: {name: text for name, text in placeholders.items() if text},
-    }
-    told |= dict(extra or {})
+    whole = hashlib.sha256(body).hexdigest()
+    older = hashlib.sha256(plain[_OLDER_HASH_AT : _OLDER_HASH_AT + _OLDER_HASH_OF]).hexdigest()
     return {
-        key: value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
-        for key, value in told.items()
+        "modelspec.hash_sha256": f"0x{whole}",
+        "sshs_model_hash": whole,
+        "sshs_legacy_hash": older[:8],
     }
 
 

@@ -9,13 +9,15 @@ unet.… | text_encoder.… | text_encoder_2.…    diffusers and peft, dotted p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
 from charaforge.diffusion.bundle import Bundle
 from charaforge.diffusion.original_layout import unet_name
+from charaforge.diffusion.parts import Family
 
 UNET_PREFIX = "lora_unet_"
 TEXT_PREFIX = "lora_te_text_model_"
@@ -54,13 +56,33 @@ def places(bundle: Bundle) -> Iterator[Place]:
         if isinstance(module, nn.Linear | nn.Conv2d):
             original = unet_name(path, bundle.unet.config)
             names = kohya_name(UNET_PREFIX, path), kohya_name(UNET_PREFIX, original)
-            first = names[bundle.family == "sdxl"]
+            first = kohya_layer(bundle.family, "unet", path, bundle.unet.config)
             yield Place(first, (*names, f"unet.{path}"), bundle.unet, path, module, block_of(original))
     for number, encoder in enumerate(bundle.text_encoders, start=1):
         for path, module in encoder.named_modules():
             if isinstance(module, nn.Linear | nn.Conv2d):
                 aliases = _text_names(bundle, number, path.removeprefix("text_model."))
                 yield Place(aliases[0], aliases, encoder, path, module, _TEXT_BLOCK)
+
+
+def kohya_layer(family: Family, part: str, path: str, unet_config: Mapping[str, Any] | None = None) -> str:
+    """Return what kohya's scripts call a layer of a family.
+
+    Args:
+        family: of the model.
+        part: "unet", "text_encoder" or "text_encoder_2".
+        path: dotted, within the part; of text encoders with or without `text_model.`.
+        unet_config: of the UNet; SDXL's names of its layers follow from it, others do without.
+    """
+    if part == "unet":
+        return kohya_name(UNET_PREFIX, unet_name(path, unet_config or {}) if family == "sdxl" else path)
+    number = "" if family == "sd15" else part.removeprefix("text_encoder").removeprefix("_") or "1"
+    return kohya_name(f"lora_te{number}_text_model_", path)
+
+
+def unet_family(unet_config: Mapping[str, Any]) -> Family:
+    """Return the family of a UNet: SDXL's is told sizes beside the time."""
+    return "sdxl" if unet_config.get("addition_embed_type") == "text_time" else "sd15"
 
 
 def layer_paths(bundle: Bundle) -> dict[str, tuple[nn.Module, str]]:

@@ -14,7 +14,7 @@ from charaforge.training.cache import TensorCache
 from charaforge.training.checkpoint import RunState, StateFolder
 from charaforge.training.config import TrainingConfig
 from charaforge.training.dataset import load_dataset
-from charaforge.training.export import Exporter, run_header
+from charaforge.training.export import Exporter
 from charaforge.training.journal import Journal
 from charaforge.training.keeping import Keeper
 from charaforge.training.loop import train
@@ -82,7 +82,7 @@ def run(config: TrainingConfig, warehouse: Warehouse) -> TrainingResult:
         logger.info("%s", line)
     folder = _open_folder(config.output_dir)
     states = StateFolder(folder / "state", identity(prepared))
-    exporter = Exporter(folder, run_header(prepared))
+    exporter = Exporter(folder, prepared)
     state = states.peek()
     if state and state.ended and exporter.lora_file.is_file():
         logger.info("%s is finished already", config.output_dir)

@@ -117,9 +117,10 @@ def build(run: Prepared, cache: TensorCache) -> Setup:
     latents = Latents(run.dataset.train, encoder, device, config.prior_loss_weight)
     held_out = [encoder.latent(sample).to(device) for sample in run.dataset.held_out]
     words = _words(run, cache)
-    text_encoder = _cast(bundle.text_encoders[0], dtype) if config.text_encoder_train else None
+    words_learn = config.trained_parts != ("unet",)
+    encoders = [_cast(encoder, dtype) for encoder in bundle.text_encoders] if words_learn else []
     unet = _prepared(bundle.unet, dtype)
-    adapter = Adapter(unet, text_encoder, config, dtype)
+    adapter = Adapter(unet, encoders, config, dtype)
     return Setup(
         config=config,
         processes=run.processes,
@@ -135,10 +136,11 @@ def build(run: Prepared, cache: TensorCache) -> Setup:
 
 
 def _groups(adapter: Adapter, config: TrainingConfig) -> list[dict[str, Any]]:
-    """Return the adapter's weights, one group for each part of the model, with its peak learning rate."""
-    rates = {"unet": config.learning_rate, "text_encoder": config.text_learning_rate}
-    weights = {part: adapter.parameters(part) for part in rates}
-    return [{"params": weights[part], "lr": rate} for part, rate in rates.items() if weights[part]]
+    """Return the adapter's weights, one group for each learning rate, with its peak."""
+    text = config.text_learning_rate
+    second = config.text_encoder_2_learning_rate or text
+    rates = {"unet": config.learning_rate, "text_encoder": text, "text_encoder_2": second}
+    return [{"params": g.weights, "lr": rates[g.part] * g.rate_factor} for g in adapter.groups()]
 
 
 def _words(run: Prepared, cache: TensorCache) -> Words:

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from charaforge.diffusion.bundle import Bundle
-from charaforge.diffusion.lora_format import describe, read_lora, write_lora
+from charaforge.diffusion.lora_format import read_lora, write_lora
+from charaforge.diffusion.lora_header import describe
 from charaforge.errors import ModelFileError
 from tests.fixtures.tiny_loras import random_layers, random_lora
 

@@ -16,9 +16,9 @@ from charaforge.diffusion.lora_format import read_lora
 from charaforge.training.cache import TensorCache
 from charaforge.training.checkpoint import RunState
 from charaforge.training.config import TrainingConfig
-from charaforge.training.export import Exporter, run_header
+from charaforge.training.export import Exporter
 from charaforge.training.loop import take_step
-from charaforge.training.materials import encode_texts
+from charaforge.training.reading import Reader
 from charaforge.training.run import run
 from charaforge.training.setup import build
 from charaforge.warehouse.layout import Warehouse
@@ -38,7 +38,7 @@ def outputs(unet: nn.Module, context: Tensor) -> Tensor:
 
 def outputs_of(bundle: Bundle) -> Tensor:
     with torch.no_grad():
-        return outputs(bundle.unet, encode_texts(bundle, ["zxq, girl, smile"]))
+        return outputs(bundle.unet, Reader(bundle, CONFIG).encode(["zxq, girl, smile"])[0].states)
 
 
 @pytest.mark.parametrize("changes", KINDS)
@@ -51,7 +51,7 @@ def test_the_file_gives_the_training_time_output_in_diffusers_and_in_our_engine(
         take_step(setup, RunState(step=step))
     setup.adapter.load_state({name: w.half().float() for name, w in setup.adapter.state().items()})
     expected = outputs_of(run_.base.bundle)
-    exporter = Exporter(tmp_path / "zxq", run_header(run_))
+    exporter = Exporter(tmp_path / "zxq", run_)
     exporter.finish(setup.adapter, 2)
 
     folder = tiny.sd / "tiny-sd"

@@ -6,7 +6,6 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from charaforge.diffusion.lora_names import TEXT_PREFIX, UNET_PREFIX, kohya_name
 from charaforge.training.config import TrainingConfig
 from charaforge.training.network import Adapter, text_targets, unet_targets
 from tests.training.conftest import MakeConfig, Prepare
@@ -27,20 +26,21 @@ def config(**changes: object) -> TrainingConfig:
 
 def test_the_layers_of_sd15_are_those_that_kohya_trains(sd15: tuple[nn.Module, nn.Module]) -> None:
     unet, text = sd15
-    names = {kohya_name(UNET_PREFIX, path) for path in unet_targets(unet, config())}
+    names = {target.name for target in unet_targets(unet, config())}
     assert len(names) == 192
     block = "lora_unet_down_blocks_0_attentions_0"
     for leaf in ("proj_in", "transformer_blocks_0_attn1_to_q", "transformer_blocks_0_attn2_to_out_0"):
         assert f"{block}_{leaf}" in names
     assert f"{block}_transformer_blocks_0_ff_net_0_proj" in names
-    words = {kohya_name(TEXT_PREFIX, path) for path in text_targets(text, config())}
+    words = {target.name for target in text_targets(text, "text_encoder", unet.config, config())}
     assert len(words) == 72
     assert "lora_te_text_model_encoder_layers_0_self_attn_q_proj" in words
     assert "lora_te_text_model_encoder_layers_11_mlp_fc2" in words
 
 
 def test_conv_rank_adds_the_convolutions(sd15: tuple[nn.Module, nn.Module]) -> None:
-    targets = unet_targets(sd15[0], config(conv_rank=4, conv_alpha=1))
+    found = unet_targets(sd15[0], config(conv_rank=4, conv_alpha=1))
+    targets = {target.path: (target.rank, target.alpha) for target in found}
     assert targets["down_blocks.0.resnets.0.conv1"] == (4, 1.0)
     assert targets["down_blocks.0.downsamplers.0.conv"] == (4, 1.0)
     assert targets["up_blocks.1.resnets.0.conv_shortcut"] == (16, 8.0)
@@ -55,7 +55,7 @@ def test_an_untrained_adapter_changes_nothing_and_freezes_the_base(
     unet, side = run.base.bundle.unet, run.base.bundle.latent_channels
     inputs = torch.randn(1, side, 8, 8), torch.tensor([500]), torch.randn(1, 77, 32)
     before = unet(*inputs).sample
-    adapter = Adapter(unet, None, run.config, torch.float32)
+    adapter = Adapter(unet, [], run.config, torch.float32)
     assert torch.equal(unet(*inputs).sample, before)
     trained = {name for name, weight in unet.named_parameters() if weight.requires_grad}
     assert all("lora_" in name for name in trained)
@@ -67,7 +67,7 @@ def test_in_low_precision_the_trained_weights_stay_float32(
 ) -> None:
     run = prepared(make_config())
     unet = run.base.bundle.unet.to(torch.bfloat16)
-    adapter = Adapter(unet, None, run.config, torch.bfloat16)
+    adapter = Adapter(unet, [], run.config, torch.bfloat16)
     assert {weight.dtype for weight in adapter.parameters("unet")} == {torch.float32}
     assert {weight.dtype for weight in unet.parameters()} == {torch.bfloat16}
     with torch.no_grad():
@@ -81,7 +81,7 @@ def test_the_adapter_begins_alike_for_equal_seeds_only(make_config: MakeConfig, 
     found = []
     for seed in (0, 0, 1):
         run = prepared(make_config(seed=seed))
-        found.append(Adapter(run.base.bundle.unet, None, run.config, torch.float32).layers[0].down)
+        found.append(Adapter(run.base.bundle.unet, [], run.config, torch.float32).layers[0].down)
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])
     bound = found[0].shape[1] ** -0.5

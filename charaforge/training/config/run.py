@@ -12,11 +12,18 @@ from charaforge.training.config.data import DataSettings
 from charaforge.training.config.keeping import KeepingSettings
 from charaforge.training.config.loss import LossSettings
 from charaforge.training.config.memory import MemorySettings
+from charaforge.training.config.publishing import PublishingSettings
 from charaforge.training.config.steps import StepSettings
 
 
 class TrainingConfig(
-    DataSettings, AdapterSettings, LossSettings, StepSettings, MemorySettings, KeepingSettings
+    DataSettings,
+    AdapterSettings,
+    LossSettings,
+    StepSettings,
+    MemorySettings,
+    KeepingSettings,
+    PublishingSettings,
 ):
     """One training run. Keys that are left out take the defaults of SD1.5 character training.
 
