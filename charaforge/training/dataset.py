@@ -53,7 +53,7 @@ class Sample:
 
     def told_size(self, view: int = 0) -> PictureSize:
         """Return what SDXL is told of a view's sizes."""
-        top, left = self.views[view].offset(self.size)
+        top, left = self.views[view].offset(self.size, self.original)
         return PictureSize(*self.size, original=self.original, crop=(left, top))
 
 

@@ -9,12 +9,10 @@ from torch import Tensor
 
 from charaforge.errors import CharaForgeError
 from charaforge.logs import Progress
-from charaforge.training import randomness
 from charaforge.training.batches import Draw, by_key, draws, micro_batches
 from charaforge.training.checkpoint import RunState
 from charaforge.training.interrupt import Interrupt
 from charaforge.training.keeping import Keeper
-from charaforge.training.objective import losses
 from charaforge.training.rates import rate_factor, set_rate
 from charaforge.training.setup import Setup
 
@@ -94,13 +92,15 @@ def take_step(setup: Setup, state: RunState) -> float:
 def _losses_of(setup: Setup, group: list[Draw]) -> Tensor:
     """Return the loss of each draw; their pictures have one size."""
     clean = setup.latents.of_draws(group)
-    noise = [
-        randomness.noise(tuple(clean.shape[1:]), setup.config.seed, "noise", d.step, d.position)
-        for d in group
-    ]
-    timesteps = torch.tensor([draw.timestep for draw in group], device=clean.device)
-    context = setup.words.of_draws(group).to(clean.device)
-    return losses(setup.unet, setup.schedule, clean, torch.stack(noise).to(clean), timesteps, context)
+    losses = setup.objective.losses(
+        setup.unet,
+        clean,
+        torch.tensor([draw.timestep for draw in group]),
+        setup.words.of_draws(group),
+        [(draw.step, draw.position) for draw in group],
+        setup.latents.masks(group),
+    )
+    return losses * setup.latents.weights(group)
 
 
 def _correct(setup: Setup, state: RunState, scale: float) -> None:

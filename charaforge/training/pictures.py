@@ -53,10 +53,16 @@ class View:
     box: tuple[float, float, float, float]
     flipped: bool = False
 
-    def offset(self, size: Size) -> tuple[int, int]:
-        """Return how much is cut off at the (top, left), px of a picture whose part has become `size`."""
+    def offset(self, size: Size, picture: Size) -> tuple[int, int]:
+        """Return how much is cut off at the (top, left), px of a picture whose part has become `size`.
+
+        Args:
+            size: (width, height) of the part, px.
+            picture: (width, height) of the whole picture, px; where it is mirrored, so is what is cut off.
+        """
         left, top, right, bottom = self.box
-        return round(top * size[1] / (bottom - top)), round(left * size[0] / (right - left))
+        cut_off = picture[0] - right if self.flipped else left
+        return round(top * size[1] / (bottom - top)), round(cut_off * size[0] / (right - left))
 
 
 def read_picture(path: Path) -> Decoded:

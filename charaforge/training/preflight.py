@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from charaforge.diffusion.bundle import Bundle
 from charaforge.errors import DatasetError
-from charaforge.training.dataset import Dataset, Sample
-from charaforge.training.materials import variant
+from charaforge.training.dataset import Dataset
 from charaforge.training.precision import dtype_name
+from charaforge.training.reading import Reader
 from charaforge.training.setup import Prepared
+from charaforge.training.words import variant
 
 _SHOWN = 4
 
@@ -26,8 +26,9 @@ def report(run: Prepared) -> Iterator[str]:
     yield from (f"note      {line}" for line in dataset.notes)
     yield f"sizes     {_sizes(dataset)}"
     yield f"trigger   {dataset.character or '(none: no character is named)'}"
+    reader = Reader(bundle, config)
     for sample in dataset.train[:_SHOWN]:
-        count = token_count(bundle, sample)
+        count = reader.tokens(sample.caption.text())
         yield f"caption   {sample.path.name} ({count} tokens): {variant(config, sample, 0)}"
     epochs = config.max_train_steps * config.pictures_per_step / len(dataset.train)
     yield f"steps     {config.max_train_steps} of {config.pictures_per_step} pictures: {epochs:.1f} epochs"
@@ -42,21 +43,18 @@ def check_captions(run: Prepared) -> None:
 
     Raises:
         DatasetError: more than `max_truncated_share` of them are longer than the text encoder reads.
+        UsageError, PromptError: see `Reader`.
     """
-    bundle, samples = run.base.bundle, run.dataset.train
-    limit = bundle.tokenizers[0].model_max_length
-    long = [sample for sample in samples if token_count(bundle, sample) > limit]
+    bundle, samples, limit = run.base.bundle, run.dataset.train, run.config.max_token_length
+    reader = Reader(bundle, run.config)
+    long = [sample for sample in samples if reader.is_cut_off(sample.caption.text())]
     if len(long) > run.config.max_truncated_share * len(samples):
         raise DatasetError(
             f"{len(long)} of {len(samples)} captions are longer than the {limit} tokens that "
             f"{bundle.name} reads, for example that of {long[0].path}",
-            "shorten them, or raise max_truncated_share to train on their beginnings",
+            "shorten them, raise max_token_length (150, 225), or raise max_truncated_share to train on their "
+            "beginnings",
         )
-
-
-def token_count(bundle: Bundle, sample: Sample) -> int:
-    """Return the number of tokens of a caption, with those for start and end."""
-    return len(bundle.tokenizers[0](sample.caption.text()).input_ids)
 
 
 def _sizes(dataset: Dataset) -> str:

@@ -17,12 +17,13 @@ from charaforge.training.cache import TensorCache
 from charaforge.training.config import TrainingConfig
 from charaforge.training.dataset import Dataset
 from charaforge.training.latents import LatentEncoder, Latents
-from charaforge.training.materials import CachedWords, LiveWords, Words
+from charaforge.training.loss import Objective
 from charaforge.training.network import Adapter
 from charaforge.training.optimizer import build_optimizer, choose_optimizer
 from charaforge.training.precision import compute_dtype, dtype_name
 from charaforge.training.processes import Processes
 from charaforge.training.validation import Validation
+from charaforge.training.words import CachedWords, LiveWords, Words
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Setup:
         processes: who else takes part.
         unet: with the adapter in it.
         schedule: of the base.
+        objective: what is minimised.
         adapter: what is trained.
         optimizer: over the adapter's float32 weights.
         deck: what batches are drawn from.
@@ -80,6 +82,7 @@ class Setup:
     processes: Processes
     unet: nn.Module
     schedule: NoiseSchedule
+    objective: Objective
     adapter: Adapter
     optimizer: torch.optim.Optimizer
     deck: Deck
@@ -126,6 +129,7 @@ def build(run: Prepared, cache: TensorCache) -> Setup:
         processes=run.processes,
         unet=unet,
         schedule=bundle.schedule,
+        objective=Objective(config, bundle.schedule),
         adapter=adapter,
         optimizer=build_optimizer(run.plan.optimizer, _groups(adapter, config), config),
         deck=Deck.of(run.dataset.train),
@@ -144,9 +148,10 @@ def _groups(adapter: Adapter, config: TrainingConfig) -> list[dict[str, Any]]:
 
 
 def _words(run: Prepared, cache: TensorCache) -> Words:
-    if run.config.text_encoder_train:
+    if run.config.trained_parts != ("unet",):
         return LiveWords(run.base.bundle, run.dataset.train, run.config)
-    return CachedWords(run.base.bundle, run.dataset.train, run.dataset.held_out, run.config, cache)
+    data = run.dataset
+    return CachedWords(run.base.bundle, data.train, data.held_out, run.config, cache, run.plan.dtype)
 
 
 def _prepared(unet: UNet2DConditionModel, dtype: torch.dtype) -> nn.Module:

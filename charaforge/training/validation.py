@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from charaforge.diffusion.noise import NoiseSchedule
 from charaforge.training import randomness
 from charaforge.training.dataset import Sample
-from charaforge.training.materials import Words
-from charaforge.training.objective import losses
+from charaforge.training.loss import plain_losses
+from charaforge.training.words import Words
 
 TIMESTEPS = 8
 """Timesteps per picture, evenly spread: the middles of equal strata."""
@@ -51,6 +51,5 @@ class Validation:
                 for k in range(TIMESTEPS)
             ]
         ).to(latent)
-        context = words.plain(sample).to(latent.device).expand(TIMESTEPS, -1, -1)
-        clean = latent.expand_as(noise)
-        return losses(unet, self._schedule, clean, noise, self._timesteps.to(latent.device), context)
+        told = words.plain(sample).repeated(TIMESTEPS)
+        return plain_losses(unet, self._schedule, latent.expand_as(noise), noise, self._timesteps, told)

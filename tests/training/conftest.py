@@ -15,6 +15,7 @@ from charaforge.training.run import prepare
 from charaforge.training.setup import Prepared
 from charaforge.warehouse.layout import Warehouse
 from tests.fixtures.tiny_models import tiny_warehouse
+from tests.fixtures.tiny_sdxl import tiny_sdxl
 
 MakeConfig = Callable[..., TrainingConfig]
 Prepare = Callable[[TrainingConfig], Prepared]
@@ -23,6 +24,13 @@ Prepare = Callable[[TrainingConfig], Prepared]
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     return tiny_warehouse(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def tiny_xl(tiny: Warehouse) -> Warehouse:
+    """The same warehouse, which also holds tiny-sdxl."""
+    tiny_sdxl(tiny.sdxl / "tiny-sdxl")
+    return tiny
 
 
 @pytest.fixture

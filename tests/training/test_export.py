@@ -28,6 +28,9 @@ from tests.training.conftest import MakeConfig, Prepare
 KINDS = [{}, {"alpha": 4}, {"alpha": 1, "conv_rank": 2}, {"text_encoder_train": True}]
 
 
+CONFIG = TrainingConfig(train_data_dir=Path("pictures"), output_dir=Path("out"))
+
+
 def outputs(unet: nn.Module, context: Tensor) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     latents = torch.randn(2, 8, 8, 8, generator=generator)

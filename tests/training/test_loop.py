@@ -14,11 +14,11 @@ from charaforge.training.checkpoint import RunState
 from charaforge.training.config import TrainingConfig
 from charaforge.training.journal import read_events
 from charaforge.training.loop import take_step
-from charaforge.training.materials import variant
 from charaforge.training.rates import rate_factor
 from charaforge.training.precision import LossScale
 from charaforge.training.run import run
 from charaforge.training.setup import Setup, build
+from charaforge.training.words import variant
 from charaforge.warehouse.layout import Warehouse
 from tests.training.conftest import MakeConfig, Prepare, write_picture
 
