@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,13 @@ class Journal:
 
     def write(self, event: str, step: int, **values: Any) -> None:
         """Append one event."""
-        line = json.dumps({"event": event, "step": step, **values}, ensure_ascii=False)
+        self.write_all([{"event": event, "step": step, **values}])
+
+    def write_all(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Append events, each with its `event` and `step`."""
+        lines = [json.dumps(event, ensure_ascii=False) + "\n" for event in events]
         with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(line + "\n")
+            stream.write("".join(lines))
 
     def clear(self) -> None:
         """Begin an empty file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +12,14 @@ from charaforge.errors import UsageError
 from charaforge.logs import get_logger
 from charaforge.training.base import load_base
 from charaforge.training.cache import TensorCache
-from charaforge.training.checkpoint import RunState, StateFolder
+from charaforge.training.checkpoint import RunState, StateFolder, told_when_full
 from charaforge.training.config import TrainingConfig
+from charaforge.training.curves import check_curves
 from charaforge.training.dataset import load_dataset
 from charaforge.training.export import Exporter
 from charaforge.training.journal import Journal
 from charaforge.training.keeping import Keeper
-from charaforge.training.loop import train
+from charaforge.training.loop import Sampler, train
 from charaforge.training.model_card import model_card
 from charaforge.training.precision import LossScale
 from charaforge.training.preflight import check_captions, report
@@ -25,7 +27,6 @@ from charaforge.training.processes import Processes
 from charaforge.training.setup import Prepared, Setup, build, identity, make_plan
 from charaforge.warehouse.atomic import write_text
 from charaforge.warehouse.layout import Warehouse
-from charaforge.warehouse.registry import Registry
 
 logger = get_logger(__name__)
 
@@ -77,6 +78,7 @@ def run(config: TrainingConfig, warehouse: Warehouse) -> TrainingResult:
         CharaForgeError: the run cannot begin or go on; the subclass and message say why.
     """
     started = time.monotonic()
+    check_curves(config)
     prepared = prepare(config, warehouse)
     for line in report(prepared) if prepared.processes.leads else ():
         logger.info("%s", line)
@@ -88,9 +90,8 @@ def run(config: TrainingConfig, warehouse: Warehouse) -> TrainingResult:
         logger.info("%s is finished already", config.output_dir)
     else:
         setup = build(prepared, TensorCache(warehouse.training_cache))
-        state = _train(prepared, setup, states, Journal(folder / "events.jsonl"), exporter)
-        if config.sample_prompts and prepared.processes.leads:
-            _render_samples(prepared, warehouse)
+        sampler = _sampler(prepared, setup, warehouse, exporter)
+        state = _train(prepared, setup, states, Journal(folder / "events.jsonl"), exporter, sampler)
     return TrainingResult(
         lora_file=exporter.lora_file,
         steps=state.step,
@@ -110,7 +111,12 @@ def set_aside(output_dir: Path) -> None:
 
 
 def _train(
-    prepared: Prepared, setup: Setup, states: StateFolder, journal: Journal, exporter: Exporter
+    prepared: Prepared,
+    setup: Setup,
+    states: StateFolder,
+    journal: Journal,
+    exporter: Exporter,
+    sampler: Sampler | None,
 ) -> RunState:
     state = states.restore(setup.adapter, setup.optimizer)
     if state.step == 0:
@@ -118,9 +124,11 @@ def _train(
     if prepared.processes.leads:
         _open_books(prepared, state, journal)
     setup.processes.wait()
-    state = train(setup, state, Keeper(setup, states, journal, exporter))
+    keeper = Keeper(setup, states, journal, exporter)
+    with closing(keeper):
+        state = train(setup, state, keeper, sampler)
     if prepared.processes.leads:
-        _finish(prepared, setup, states, state, exporter)
+        _finish(prepared, setup, states, state, exporter, sampler)
         journal.write("end", state.step, reason=state.ended, chosen=_chosen_step(prepared.config, state))
     setup.processes.wait()
     return state
@@ -143,27 +151,32 @@ def _open_books(prepared: Prepared, state: RunState, journal: Journal) -> None:
 
 
 def _finish(
-    prepared: Prepared, setup: Setup, states: StateFolder, state: RunState, exporter: Exporter
+    prepared: Prepared,
+    setup: Setup,
+    states: StateFolder,
+    state: RunState,
+    exporter: Exporter,
+    sampler: Sampler | None,
 ) -> None:
-    """Write the card, and last the LoRA with the chosen weights: it marks that the run is finished."""
+    """Write the card and samples, and last the LoRA with the chosen weights: it marks the run as finished."""
     chosen = _chosen_step(prepared.config, state)
     if chosen != state.step:
         setup.adapter.load_state(states.load_best())
     write_text(prepared.config.output_dir / "MODEL_CARD.md", model_card(prepared, state, chosen))
-    exporter.finish(setup.adapter, chosen)
+    if sampler:
+        sampler(chosen)
+    with told_when_full("the LoRA", prepared.config.output_dir):
+        exporter.finish(setup.adapter, chosen)
 
 
-def _render_samples(prepared: Prepared, warehouse: Warehouse) -> None:
-    """Render the sample prompts, where the generator can find base and LoRA by their names."""
-    from charaforge.generation.generator import Generator
-    from charaforge.training.samples import render_samples
+def _sampler(prepared: Prepared, setup: Setup, warehouse: Warehouse, exporter: Exporter) -> Sampler | None:
+    """Return what renders samples of a step, in the process that leads; None where none are wanted."""
+    if not prepared.config.sample_prompts or not prepared.processes.leads:
+        return None
+    from charaforge.training.samples import Samples
 
-    config, registry = prepared.config, Registry(warehouse)
-    named = config.output_dir.resolve() == warehouse.lora_folder(config.lora_id).resolve()
-    if not named or config.model_id not in {entry.name for entry in registry.list("base")}:
-        logger.warning("no samples: they need a base and an output_dir that are in the warehouse")
-        return
-    render_samples(config, config.model_id, Generator(warehouse, registry))
+    samples = Samples(prepared, warehouse, exporter, setup.unet)
+    return lambda step: samples.render(setup.adapter, step)
 
 
 def _chosen_step(config: TrainingConfig, state: RunState) -> int:

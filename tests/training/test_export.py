@@ -22,7 +22,6 @@ from charaforge.training.reading import Reader
 from charaforge.training.run import run
 from charaforge.training.setup import build
 from charaforge.warehouse.layout import Warehouse
-from tests.fixtures.tiny_models import TinyRegistry
 from tests.training.conftest import MakeConfig, Prepare
 
 KINDS = [{}, {"alpha": 4}, {"alpha": 1, "conv_rank": 2}, {"text_encoder_train": True}]
@@ -120,25 +119,3 @@ def test_what_is_not_done_as_asked_is_told_once_and_recorded(
     told = "mixed_precision: fp16 needs a GPU; this run computes in fp32"
     assert caplog.text.count(told) == 1
     assert told in (config.output_dir / "events.jsonl").read_text(encoding="utf-8")
-
-
-def test_samples_are_rendered_by_the_users_generator(
-    make_config: MakeConfig, tiny: Warehouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("charaforge.training.run.Registry", TinyRegistry)
-    prompts = ("[character], girl", "girl, blue hair")
-    out = tiny.lora_folder("zxq_samples")
-    config = make_config(output_dir=out, max_train_steps=1, sample_prompts=prompts)
-    run(config, tiny)
-    told = [json.loads((out / "samples" / f"000{n}.json").read_text(encoding="utf-8")) for n in (1, 2)]
-    assert told[0]["parameters"].startswith("zxq, girl")
-    assert (out / "samples" / "0002.png").is_file()
-
-
-def test_without_names_there_are_no_samples_and_a_line_says_so(
-    make_config: MakeConfig, tiny: Warehouse, caplog: pytest.LogCaptureFixture
-) -> None:
-    config = make_config(max_train_steps=1, sample_prompts=["girl"])
-    run(config, tiny)
-    assert "no samples" in caplog.text
-    assert not (config.output_dir / "samples").exists()

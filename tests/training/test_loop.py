@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from charaforge.errors import CharaForgeError
 from charaforge.training import randomness
 from charaforge.training.batches import draws
 from charaforge.training.cache import TensorCache
@@ -14,7 +13,6 @@ from charaforge.training.checkpoint import RunState
 from charaforge.training.config import TrainingConfig
 from charaforge.training.journal import read_events
 from charaforge.training.loop import take_step
-from charaforge.training.rates import rate_factor
 from charaforge.training.precision import LossScale
 from charaforge.training.run import run
 from charaforge.training.setup import Setup, build
@@ -34,7 +32,7 @@ def test_the_first_loss_is_that_of_the_base_model_by_the_published_formula(
     make_config: MakeConfig, prepared: Prepare, built: Build
 ) -> None:
     config = make_config(caption_dropout=0.5, caption_variants=1)
-    found = take_step(built(config), RunState())
+    found = float(take_step(built(config), RunState())[0])
 
     run = prepared(config)
     bundle = run.base.bundle
@@ -77,7 +75,7 @@ def test_gradient_accumulation_is_one_large_batch(
     found = []
     for size, passes in ((4, 1), (2, 2), (1, 4)):
         setup = built(make_config(train_batch_size=size, gradient_accumulation_steps=passes))
-        losses = [take_step(setup, RunState(step=step)) for step in range(2)]
+        losses = [float(take_step(setup, RunState(step=step))[0]) for step in range(2)]
         found.append((losses, setup.adapter.layers[0].up.detach()))
     for losses, weights in found[1:]:
         assert losses == pytest.approx(found[0][0], rel=1e-5)
@@ -133,15 +131,6 @@ def test_within_the_tolerance_the_last_weights_are_taken(
     assert (result.steps, result.chosen_step, result.ended, result.best_loss) == (5, 5, "steps", 4.0)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(make_config: MakeConfig, built: Build) -> None:
-    setup = built(make_config())
-    setup.latents[0].fill_(float("nan"))
-    steps = (take_step(setup, RunState(step=step)) for step in range(4))
-    with pytest.raises(CharaForgeError, match="not finite in step") as caught:
-        list(steps)
-    assert "lower learning_rate" in caught.value.hint
-
-
 def test_fp16_gradients_are_scaled_and_an_overflow_skips_the_step(
     make_config: MakeConfig, built: Build
 ) -> None:
@@ -166,12 +155,3 @@ def test_the_loss_scale_grows_after_good_steps_and_halves_at_an_overflow() -> No
     scale.update(finite=False)
     assert scale.value == 2.0**16
     assert LossScale.for_dtype(torch.bfloat16) is None
-
-
-def test_the_learning_rate_warms_up_and_falls_as_half_a_cosine(make_config: MakeConfig) -> None:
-    config = make_config(max_train_steps=110, lr_warmup_steps=10)
-    assert rate_factor(config, 0) == pytest.approx(0.1)
-    assert rate_factor(config, 10) == 1.0
-    assert rate_factor(config, 60) == pytest.approx(0.5)
-    assert rate_factor(config, 110) == pytest.approx(0.0)
-    assert rate_factor(make_config(lr_scheduler="constant"), 3) == 1.0

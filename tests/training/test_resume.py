@@ -36,6 +36,22 @@ def stop_in_step(monkeypatch: pytest.MonkeyPatch, number: int, how: signal.Signa
     monkeypatch.setattr(loop, "take_step", stopped)
 
 
+EVERYTHING = {
+    "rank": 64,
+    "optimizer": "adamw8bit",
+    "learning_rate": 1e-3,
+    "ema_decay": 0.9,
+    "tag_dropout": 0.3,
+    "caption_dropout": 0.2,
+    "network_dropout": 0.1,
+    "flip_aug": True,
+    "crop_variants": 2,
+    "keep_tokens": 1,
+    "noise_offset": 0.05,
+}
+"""Whatever is drawn or kept from step to step; the pictures have two shapes."""
+
+
 def losses(config: TrainingConfig) -> list[tuple[str, int, float]]:
     events = read_events(config.output_dir / "events.jsonl")
     return [(e["event"], e["step"], e["loss"]) for e in events if "loss" in e]
@@ -50,6 +66,7 @@ def test_a_stopped_run_ends_as_if_it_had_never_stopped(
         "validate_every_steps": 2,
         "save_every_steps": 5,
         "mixed_precision": precision,
+        **EVERYTHING,
     }
     whole = make_config(output_dir=tmp_path / "whole" / "zxq", **settings)
     torn = make_config(output_dir=tmp_path / "torn" / "zxq", **settings)
