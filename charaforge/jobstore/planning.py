@@ -42,19 +42,20 @@ class Place:
 
 @dataclass(frozen=True)
 class GroupKey:
-    """What the items of a group have in common, coarse to fine."""
+    """What the items of a group have in common, coarse to fine; a size of 0 is chosen by their number."""
 
     model: str
     loras: str
     shared: bytes
     windows: int
+    size: int = 0
 
 
-def group_key(plain: Mapping[str, Any]) -> GroupKey:
-    """Return the group of a request, given as JSON values."""
+def group_key(plain: Mapping[str, Any], size: int = 0) -> GroupKey:
+    """Return the group of a request, given as JSON values, and of the size of its micro-batch."""
     model = f"{plain['model']} {plain['vae']}"
     length = max(windows(plain["prompt"]), windows(plain["negative"]))
-    return GroupKey(model, canonical(plain["loras"]).decode(), canonical(shared_part(plain)), length)
+    return GroupKey(model, canonical(plain["loras"]).decode(), canonical(shared_part(plain)), length, size)
 
 
 def windows(prompt: str) -> int:
@@ -84,15 +85,15 @@ def plan(keys: Sequence[GroupKey]) -> Iterator[Place]:
     for key in sorted(groups, key=lambda key: (models[key.model], loras[key.model, key.loras])):
         members = groups[key]
         for start in range(0, len(members), SHARD):
-            yield from _shard(members[start : start + SHARD], shard)
+            yield from _shard(members[start : start + SHARD], shard, key.size)
             shard += 1
 
 
-def _shard(members: Sequence[int], shard: int) -> Iterator[Place]:
+def _shard(members: Sequence[int], shard: int, fixed: int) -> Iterator[Place]:
     number = 0
     for start in range(0, len(members), FULL):
         eight = members[start : start + FULL]
-        size = chosen_size(len(eight))
+        size = fixed or chosen_size(len(eight))
         for item in eight:
             yield Place(item, shard, number, size)
             number += size == 1

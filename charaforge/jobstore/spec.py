@@ -83,11 +83,13 @@ class Wish:
         request: for one picture or several (`count`); a random seed is drawn when it is submitted.
         note: what the sidecar shall say beside, as JSON values, e.g. the row of a CSV.
         expect: sha256 that the PNG must have, for jobs that verify; "" = any.
+        size: of its micro-batch, to render it as it was before; 0 = as it pays.
     """
 
     request: GenerationRequest
     note: Mapping[str, Any] = field(default_factory=dict)
     expect: str = ""
+    size: int = 0
 
 
 @dataclass(frozen=True)

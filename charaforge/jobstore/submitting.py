@@ -64,7 +64,7 @@ def prepare(wishes: Iterable[Wish], wildcards: Path | None, limit: int) -> Prepa
         plain = single.plain()
         shared = shared or plain
         different = {key: value for key, value in plain.items() if shared.get(key) != value}
-        drafts.append(Draft(different, group_key(plain), wish.note, wish.expect))
+        drafts.append(Draft(different, group_key(plain, wish.size), wish.note, wish.expect))
         if len(drafts) > limit:
             told = "split it, or raise BATCH_MAX_ITEMS where the service runs"
             raise UsageError(f"a job of more than {limit} items", told)
