@@ -14,10 +14,12 @@ from backend.api import PREFIX, make_router
 from backend.core import problems
 from backend.core.access import Access
 from backend.core.guard import Guard
+from backend.core.in_flight import InFlight
 from backend.core.inputs import InputFiles
 from backend.core.lazy_panel import LazyPanel
 from backend.core.meter import Meter, Metered
 from backend.core.settings import Settings
+from backend.core.stopping import Stopping
 from backend.jobs.broker import choose_broker, make_celery
 from backend.jobs.queue import JobQueue
 from charaforge import __version__, bootstrap, logs
@@ -39,9 +41,10 @@ def create_app() -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        queue.start()
-        yield
-        await run_in_threadpool(queue.stop)
+        with app.state.stopping.listening():
+            queue.start()
+            yield
+            await run_in_threadpool(queue.stop)
 
     app = FastAPI(
         title="CharaForge T2I Lab",
@@ -53,13 +56,17 @@ def create_app() -> FastAPI:
     )
     app.state.warehouse, app.state.queue, app.state.access = warehouse, queue, access
     app.state.inputs, app.state.meter = InputFiles(warehouse, settings.input_roots), Meter()
+    app.state.stopping, app.state.in_flight = Stopping(), InFlight()
     problems.install(app)
     app.include_router(make_router(settings.api_sdapi))
     # the last one added stands first
     app.add_middleware(LazyPanel, mount=_mount_panel)
     app.add_middleware(Guard, access=access)
     app.add_middleware(
-        CORSMiddleware, allow_origins=settings.origins, allow_methods=["GET", "POST"], allow_headers=["*"]
+        CORSMiddleware,
+        allow_origins=settings.origins,
+        allow_methods=["GET", "POST", "PUT"],
+        allow_headers=["*"],
     )
     app.add_middleware(Metered, meter=app.state.meter)
     return app

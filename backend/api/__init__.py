@@ -5,6 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from backend.api import (
+    batch,
+    batch_control,
+    batch_watch,
+    commands,
     controlnet,
     health,
     images,
@@ -17,9 +21,12 @@ from backend.api import (
     sdapi,
     txt2img,
     uploads,
+    workers,
 )
 
 PREFIX = "/api/v1"
+_PICTURES = (txt2img, controlnet)
+_JOBS = (jobs, batch, batch_watch, batch_control, commands, workers)
 
 
 def make_router(with_sdapi: bool) -> APIRouter:
@@ -31,7 +38,7 @@ def make_router(with_sdapi: bool) -> APIRouter:
     router = APIRouter()
     for part in (health, metrics, login):
         router.include_router(part.router, include_in_schema=part is login)
-    for part in (health, metrics, txt2img, controlnet, models, lora, uploads, images, inspect, jobs):
+    for part in (*_PICTURES, *_JOBS, health, metrics, models, lora, uploads, images, inspect):
         router.include_router(part.router, prefix=PREFIX)
     if with_sdapi:
         router.include_router(sdapi.router)

@@ -26,5 +26,5 @@ def health(queue: Queue) -> Health:
 def ready(queue: Queue) -> Ready:
     """Answer 200 where a worker is there and the queue has room."""
     queue.need_worker()
-    queue.ledger.need_room()
-    return Ready(waiting=len(queue.ledger.unfinished()))
+    queue.need_room()
+    return Ready(waiting=queue.waiting())

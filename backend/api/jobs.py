@@ -18,12 +18,12 @@ Queue = Annotated[JobQueue, Depends(job_queue)]
 @router.get("/{job_id}", summary="How far a job is")
 def job(job_id: str, queue: Queue) -> JobReply:
     """Answer its state, its steps, and where its picture is."""
-    return job_reply(queue.ledger.get(job_id))
+    return job_reply(queue, queue.get(job_id))
 
 
 @router.post("/{job_id}/cancel", summary="Stop a job")
 def cancel(job_id: str, queue: Queue) -> JobReply:
     """Ask for it to be stopped: it ends after the step at work; one that is done stays as it is."""
-    known = queue.ledger.get(job_id)
+    known = queue.get(job_id)
     queue.cancel(known)
-    return job_reply(known)
+    return job_reply(queue, known)

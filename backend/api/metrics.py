@@ -22,5 +22,5 @@ router = APIRouter(tags=["service"])
 def metrics(request: Request) -> Response:
     """Answer requests by route and status, their durations, and the jobs that wait."""
     meter = request.app.state.meter
-    meter.waiting.set(len(request.app.state.queue.ledger.unfinished()))
+    meter.waiting.set(request.app.state.queue.waiting())
     return Response(generate_latest(meter.registry), media_type=CONTENT_TYPE_LATEST)

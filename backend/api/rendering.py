@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from backend.core.inputs import InputFiles
 from backend.core.problems import ProblemError, fault_of, invalid, responses
-from backend.jobs.ledger import Job
-from backend.jobs.queue import JobQueue
+from backend.jobs.queue import JobQueue, picture_of, problem_of_job
 from backend.schemas.pictures import PictureBody
+from charaforge.jobstore.job import Job
 from charaforge.requests.answers import JobReply, PictureReply
 from charaforge.requests.generation import GenerationRequest
 from charaforge.requests.inputs import Control
@@ -62,11 +62,11 @@ class Renderer:
             ProblemError: see `JobQueue`; 422 for files that are not taken and parts that do not fit.
         """
         request = self.resolved(body, make)
-        job = self._queue.submit(request.plain(), self._key)
+        job = self._queue.submit(request, self._key)
         if self._later:
             where = {"Location": f"/api/v1/jobs/{job.id}"}
-            return JSONResponse(job_reply(job).model_dump(mode="json"), 202, headers=where)
-        return PictureReply.model_validate(self._queue.wait(job))
+            return JSONResponse(job_reply(self._queue, job).model_dump(mode="json"), 202, headers=where)
+        return self._queue.wait(job)
 
     def resolved(self, body: Body, make: Callable[[Body], GenerationRequest]) -> GenerationRequest:
         """Return the library's request, every file in it an absolute path that may be read."""
@@ -79,17 +79,22 @@ class Renderer:
             raise ProblemError(invalid([fault_of(dict(fault)) for fault in error.errors()])) from None
 
 
-def job_reply(job: Job) -> JobReply:
+def job_reply(queue: JobQueue, job: Job) -> JobReply:
     """Return what is told about a job."""
-    state, (step, steps), answer = job.state(), job.steps(), job.answer or {}
-    counts = {
-        "done": int(state == "completed"),
-        "failed": int(state == "failed"),
-        "pending": int(state in ("queued", "running")),
-    }
-    result = answer if state == "completed" else None
-    told = {"result": result, "problem": answer.get("problem"), **counts, "step": step, "steps": steps}
-    return JobReply.model_validate({"job_id": job.id, "state": state, **told})
+    told = queue.store.status(job)
+    single = told.total == 1 and told.kind == "picture"
+    return JobReply(
+        job_id=job.id,
+        state=told.state,
+        total=told.total,
+        done=told.done,
+        failed=told.failed,
+        pending=told.pending,
+        step=told.step,
+        steps=told.steps,
+        result=picture_of(job) if single and told.state == "completed" else None,
+        problem=problem_of_job(job) if told.total == 1 and told.failed else None,
+    )
 
 
 def _with_keypoints(request: GenerationRequest) -> GenerationRequest:

@@ -47,8 +47,8 @@ def img2img(body: Image2Image, request: Request, queue: Queue) -> dict[str, Any]
 @router.get("/progress")
 def progress(queue: Queue) -> dict[str, Any]:
     """Tell how far the job at work is."""
-    waiting = queue.ledger.unfinished()
-    step, steps = waiting[0].steps() if waiting else (0, 0)
+    waiting = queue.unfinished()
+    step, steps, _ = waiting[0].progress() if waiting else (0, 0, "")
     state = {"job": waiting[0].id if waiting else "", "job_count": len(waiting), "job_no": 0}
     state |= {"sampling_step": step, "sampling_steps": steps, "interrupted": False, "skipped": False}
     done = step / steps if steps else 0.0
@@ -58,7 +58,7 @@ def progress(queue: Queue) -> dict[str, Any]:
 @router.post("/interrupt")
 def interrupt(queue: Queue) -> dict[str, Any]:
     """Stop what is at work and what waits."""
-    for job in queue.ledger.unfinished():
+    for job in queue.unfinished():
         queue.cancel(job)
     return {}
 
@@ -120,9 +120,9 @@ def _rendered(body: Text2Image, queue: JobQueue, init: dict[str, Any] | None) ->
         whole = body.request(InitImage.model_validate(init) if init else None).seeded()
     except ValidationError as error:
         raise ProblemError(invalid([fault_of(dict(fault)) for fault in error.errors()])) from None
-    jobs = [queue.submit(single.plain()) for single in whole.singles()]
+    jobs = [queue.submit(single) for single in whole.singles()]
     replies = [queue.wait(job) for job in jobs]
-    files = [Path(reply["image_path"]) for reply in replies]
+    files = [Path(reply.image_path) for reply in replies]
     sidecars = [json.loads(file.with_suffix(".json").read_text(encoding="utf-8")) for file in files]
     info = {
         "prompt": body.prompt,

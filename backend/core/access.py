@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
@@ -17,7 +18,10 @@ from charaforge.requests.answers import Problem
 COOKIE = "charaforge"
 OPEN_PATHS = frozenset({"/health", "/api/v1/health"})  # for everybody
 LOGIN_PATH = "/login"  # for everybody, where a token is set: it is how a browser gives it
-MULTIPART_PATHS = frozenset({"/api/v1/uploads", "/api/v1/batch/submit"})
+UPLOAD_PATH = "/api/v1/uploads"
+BATCH_PATHS = re.compile(r"/api/v1/batch/[^/]+")
+"""Batch files come as multipart, `/batch/submit` or `PUT /batch/{id}`; JSON is a batch, too."""
+MULTIPART, JSON = "multipart/form-data", "application/json"
 PANEL_UPLOAD = "/ui/gradio_api/upload"
 
 
@@ -105,11 +109,38 @@ def _content_type(method: str, path: str, headers: Headers) -> Problem | None:
     if method in ("GET", "HEAD", "OPTIONS"):
         return None
     empty = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    wanted = "multipart/form-data" if path in (*MULTIPART_PATHS, PANEL_UPLOAD) else "application/json"
-    if kind == wanted or (empty and not kind):
+    kind = _kind(headers)
+    if kind in _kinds(method, path) or (empty and not kind):
         return None
+    wanted = " or ".join(_kinds(method, path))
     return plain_problem(415, f"the body is {kind[:80] or 'of no type'!r}; send {wanted}", "content-type")
+
+
+def is_multipart(headers: Headers) -> bool:
+    """Return whether a body is a form with files."""
+    return _kind(headers) == MULTIPART
+
+
+def takes_files(method: str, path: str) -> bool:
+    """Return whether a route takes multipart bodies, which may be large."""
+    return path == UPLOAD_PATH or _takes_batches(method, path)
+
+
+def _kind(headers: Headers) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _takes_batches(method: str, path: str) -> bool:
+    if BATCH_PATHS.fullmatch(path) is None:
+        return False
+    return method == "PUT" or (method == "POST" and path.endswith("/submit"))
+
+
+def _kinds(method: str, path: str) -> tuple[str, ...]:
+    """Return the types of bodies that a route takes."""
+    if _takes_batches(method, path):
+        return MULTIPART, JSON
+    return (MULTIPART,) if path in (UPLOAD_PATH, PANEL_UPLOAD) else (JSON,)
 
 
 def _host_name(host: str) -> str:

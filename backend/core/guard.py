@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend.core.access import MULTIPART_PATHS, Access
+from backend.core.access import Access, is_multipart, takes_files
 from backend.core.problems import plain_problem, problem_answer
 from charaforge.requests.answers import Problem
 
@@ -42,7 +42,8 @@ class Guard:
         if scope["type"] != "http":
             return  # there are no websockets here
         headers = Headers(scope=scope)
-        limit = MAX_UPLOAD if scope["path"] in MULTIPART_PATHS else MAX_BODY
+        large = is_multipart(headers) and takes_files(scope["method"], scope["path"])
+        limit = MAX_UPLOAD if large else MAX_BODY
         client = scope["client"][0] if scope.get("client") else ""
         refused = self._access.refusal(scope["method"], scope["path"], headers, client)
         refused = refused or _announced_too_much(headers, limit)

@@ -63,6 +63,17 @@ class InputFiles:
             raise InputFault(f"{told!r} {fault}") from None
         return path
 
+    def place(self, told: str) -> Path:
+        """Return a file or folder that lies inside the roots, whatever is in it.
+
+        Raises:
+            InputFault: it lies outside, or is not there.
+        """
+        path = self._inside(told)
+        if not path.exists():
+            raise InputFault(f"there is no file or folder {told[:200]!r}")
+        return path
+
     def resolve_all(self, body: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Return a request body with resolved paths, and its faults, each `{field, message, value}`."""
         faults: list[dict[str, Any]] = []

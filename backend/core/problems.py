@@ -72,6 +72,18 @@ def problem_of(error: CharaForgeError) -> Problem:
     )
 
 
+def problem_of_slug(slug: str, detail: str) -> Problem:
+    """Return the problem document of an error of the library that was written down: its slug and words."""
+    kinds = [CharaForgeError]
+    while kinds:
+        kind = kinds.pop()
+        if kind.slug == slug:
+            status = next((status for base, status in _STATUS if issubclass(kind, base)), 500)
+            return plain_problem(status, detail, slug)
+        kinds += kind.__subclasses__()
+    return plain_problem(500, detail, slug)
+
+
 def plain_problem(status: int, detail: str, slug: str = "") -> Problem:
     """Return a problem document that is no error of the library."""
     kind = f"urn:charaforge:{slug}" if slug else "about:blank"

@@ -1,20 +1,21 @@
-"""`celery -A backend.jobs.worker worker`: does the jobs that the API puts into Redis."""
+"""`celery -A backend.jobs.worker worker`: does the jobs of the warehouse, told of them by Redis."""
 
 from __future__ import annotations
 
 import sys
 from typing import Any
 
-from celery.signals import celeryd_init
+from celery.signals import celeryd_init, worker_ready, worker_shutdown, worker_shutting_down
 
 from backend.core.settings import Settings
 from backend.jobs.broker import EMBEDDED, choose_broker, make_celery
+from backend.jobs.station import Station, install, station_of
 from charaforge import bootstrap, logs
 from charaforge.errors import CharaForgeError, ExitCode
 
 logs.configure()
 try:
-    bootstrap()
+    warehouse = bootstrap()
 except CharaForgeError as error:
     sys.exit(f"error: {error}")
 app = make_celery(choose_broker(Settings().redis_url))
@@ -22,7 +23,7 @@ app.set_default()
 
 
 @celeryd_init.connect  # type: ignore[untyped-decorator]
-def _needs_a_broker(**_: Any) -> None:
+def _begin(**_: Any) -> None:
     """Refuse to start where no other process could hand this worker a job."""
     if app.conf.broker_url == EMBEDDED:
         sys.stderr.write(
@@ -31,3 +32,24 @@ def _needs_a_broker(**_: Any) -> None:
             "  or set REDIS_URL; without Redis the API does its jobs itself and needs no worker\n"
         )
         sys.exit(ExitCode.USAGE)
+    try:
+        install(Station(app, warehouse, works=True))
+    except CharaForgeError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def _ready(**_: Any) -> None:
+    station_of(app).start()
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def _drain(**_: Any) -> None:
+    """SIGTERM: the micro-batch at work is finished, its shard given back."""
+    station_of(app).drain()
+
+
+@worker_shutdown.connect  # type: ignore[untyped-decorator]
+def _end(**_: Any) -> None:
+    station_of(app).stop()

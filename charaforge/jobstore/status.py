@@ -14,6 +14,7 @@ from charaforge.jobstore.marks import DoneMark, Failure
 from charaforge.jobstore.spec import State
 
 FRESH_S = 0.5
+SMALL = 64  # items; a job of no more is counted each time
 RATE_OVER_S = 60.0
 FIRST_FAILURES = 10
 
@@ -117,7 +118,8 @@ class Tally:
         """Return how far it is, at most FRESH_S old."""
         with self._lock:
             now = time.monotonic()
-            if self._last is None or now - self._last[0] >= FRESH_S:
+            small = self.job.spec.total <= SMALL
+            if self._last is None or small or now - self._last[0] >= FRESH_S:
                 self._last = now, self._count()
             return self._last[1]
 

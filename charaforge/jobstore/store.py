@@ -55,6 +55,7 @@ class JobStore:
         self.opens = Opens(self.files, self.root / ".open")
         self._jobs: dict[str, Job] = {}
         self._tallies: dict[str, Tally] = {}
+        self._missing: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
     def submit(
@@ -189,6 +190,10 @@ class JobStore:
     def mend_index(self) -> None:
         """Bring the index of unfinished jobs in order, by looking at all jobs."""
         listed = set(self.opens.list())
+        missing = {mark for mark in listed if self.find(mark[0]) is None}
+        for mark in missing & self._missing:  # a job that was never finished being submitted
+            self.opens.remove(*mark)
+        self._missing = missing
         for name in self.files.names(self.root):
             job = self.find(name)
             if job is None:

@@ -45,11 +45,14 @@ class Painter:
     def follow_pins(self) -> None:
         return None
 
-    def generate(self, request: GenerationRequest, on_step: Any) -> list[GeneratedImage]:
+    def generate_many(
+        self, requests: list[GenerationRequest], on_step: Any, way: Any
+    ) -> list[GeneratedImage]:
+        (request,) = requests
         on_step(1, 1)
         colour = (request.steps, request.width % 256, request.height % 256)
         image = Image.new("RGB", (8, 8), colour)
-        return [GeneratedImage(image, request, {"request": request.plain()}, {}, "")]
+        return [GeneratedImage(image, request, {"request": request.plain()}, {"memory_rung": 0}, "")]
 
 
 class Local:
@@ -72,7 +75,7 @@ class Local:
 
 @pytest.fixture
 def schema(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setattr("backend.jobs.tasks._generator", lambda warehouse: Painter())
+    monkeypatch.setattr("backend.jobs.models.ModelRenderer.generator", lambda self: Painter())
     yield from running_service()
 
 

@@ -1,0 +1,160 @@
+"""What a process has that takes part in the jobs of a warehouse: its store, its heartbeat, perhaps a worker.
+
+The API has a station that sends and mends; a Celery worker has one that works, too; the embedded API has both
+in one. Its thread beats every HEARTBEAT_S and reconciles every RECONCILE_S. Where messages fail to come, the
+worker looks into the files by itself, so that Redis only decides how soon something is begun.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import Any
+
+from celery import Celery
+
+from backend.jobs.broker import EMBEDDED, queue_length
+from backend.jobs.commands import run_command
+from backend.jobs.models import make_renderer
+from charaforge.jobstore.claims import HEARTBEAT_S
+from charaforge.jobstore.dispatch import Dispatcher
+from charaforge.jobstore.heart import Workers
+from charaforge.jobstore.job import Job
+from charaforge.jobstore.store import JobStore
+from charaforge.jobstore.work import Worker
+from charaforge.logs import get_logger
+from charaforge.warehouse.layout import Warehouse
+
+logger = get_logger(__name__)
+
+SHARD = "charaforge.shard"
+RECONCILE_S = 10.0
+PATIENCE_S = 8.0  # a shard was sent so long ago, and no message of it has come
+COUNT_EVERY_S = 2.0
+
+
+class Station:
+    """A process's part in the jobs of a warehouse.
+
+    Args:
+        app: the Celery app.
+        warehouse: where the jobs are.
+        works: whether it does jobs, or only sends them.
+    """
+
+    def __init__(self, app: Celery, warehouse: Warehouse, works: bool) -> None:
+        self.app, self.works = app, works
+        self.embedded = app.conf.broker_url == EMBEDDED
+        self.store = JobStore(warehouse)
+        self.workers = Workers(self.store.files, self.store.root / ".workers")
+        self.dispatcher = Dispatcher(
+            self.store, self._send, self._count, self._nothing_waits, own_broker=self.embedded
+        )
+        self.worker: Worker | None = None
+        if works:
+            self.worker = Worker(self.store, make_renderer(warehouse), run_command, self.dispatcher.top_up)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._live, name="station", daemon=True)
+        self._idle = threading.Thread(target=self._look_by_itself, name="idle-worker", daemon=True)
+        self._counted: tuple[float, int] = -COUNT_EVERY_S, 1
+
+    def start(self) -> None:
+        """Begin to live: beat, reconcile, look."""
+        self._thread.start()
+        if self.worker is not None:
+            self._idle.start()
+
+    def drain(self) -> None:
+        """Begin nothing new; what is at work ends after its micro-batch."""
+        if self.worker is not None:
+            self.worker.draining.set()
+        self._ended.set()
+
+    def stop(self) -> None:
+        """End, after what is at work."""
+        self.drain()
+        for thread in (self._thread, self._idle):
+            if thread.is_alive():
+                thread.join()
+        if self.worker is not None:
+            self.worker.executor.shutdown()
+            with contextlib.suppress(OSError):
+                self.workers.leave(self.store.owner)
+
+    def alive(self) -> bool:
+        """Return whether somebody does jobs."""
+        return self.works or any(view.alive for view in self.workers.list())
+
+    def _live(self) -> None:
+        reconciled = time.monotonic() - RECONCILE_S
+        while True:
+            self._guarded(self._beat)
+            if time.monotonic() - reconciled >= RECONCILE_S:
+                reconciled = time.monotonic()
+                self._guarded(self.dispatcher.reconcile)
+            if self._ended.wait(HEARTBEAT_S):
+                return
+
+    def _beat(self) -> None:
+        if self.worker is not None:
+            self.worker.heart.beat()
+            self.workers.tell(self.store.owner, self.worker.heart.holds, embedded=self.embedded)
+
+    def _look_by_itself(self) -> None:
+        """Do what was sent long ago and has not come, while nothing else is to be done."""
+        while not self._ended.wait(HEARTBEAT_S):
+            self._guarded(self._look)
+
+    def _look(self) -> None:
+        worker = self.worker
+        for job in self.store.unfinished() if worker is not None else ():
+            if job.cancelled() or job.halted():
+                continue
+            for shard, generation in sorted(job.claims.generations().items()):
+                if worker is None or worker.busy or self._ended.is_set():
+                    return
+                claim = job.claims.highest(shard, generation)
+                if claim is None or claim.state != "sent" or shard >= job.spec.shards:
+                    continue
+                if job.claims.age_s(claim) >= PATIENCE_S:
+                    worker.do(job.id, shard)
+
+    def _guarded(self, what: Any) -> None:
+        try:
+            what()
+        except Exception:  # the thread must live on: a full disk, a warehouse that is away for a while
+            logger.exception("the station goes on")
+
+    def _send(self, job: Job, shard: int) -> None:
+        self.app.send_task(SHARD, args=(job.id, shard), queue=job.spec.queue, retry=False, ignore_result=True)
+
+    def _count(self) -> int:
+        """Return how many workers live, at least 1."""
+        if self.embedded:
+            return 1
+        now = time.monotonic()
+        if now - self._counted[0] >= COUNT_EVERY_S:
+            self._counted = now, sum(view.alive for view in self.workers.list())
+        return self._counted[1]
+
+    def _nothing_waits(self) -> bool:
+        return queue_length(self.app) == 0
+
+
+_stations: dict[int, Station] = {}
+
+
+def install(station: Station) -> Station:
+    """Make a station that of its app, for the app's tasks to find."""
+    _stations[id(station.app)] = station
+    return station
+
+
+def station_of(app: Celery) -> Station:
+    """Return the station of an app.
+
+    Raises:
+        LookupError: it has none: this process was not started to do jobs.
+    """
+    return _stations[id(app)]
