@@ -9,6 +9,7 @@ from charaforge.errors import UsageError
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 PROMPTS = "docs/prompts/charA_eval_prompts.json"
+FRESH_PROMPTS = "docs/prompts/charA_fresh_prompts.json"
 
 
 def shipped(name: str) -> Path:

@@ -1,53 +1,97 @@
-"""Who judges: the identity model with its impostors, the signature judge, and the traits' tagger."""
+"""Who judges: the identity model with its impostors, and nets of other kinds that see other things."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from charaforge.errors import NotMeasurableError
-from charaforge.evaluation.identity import Embeddings
+from charaforge.evaluation.impostors import Impostors, from_place, joined, read_pack
+from charaforge.evaluation.pictures import read_pictures
+from charaforge.evaluation.subject import Subject
 from charaforge.perception.ccip import IdentityEncoder
+from charaforge.perception.detector import PersonDetector
 from charaforge.perception.judge import SignatureJudge
-from charaforge.perception.wd14 import WD14Tagger
+from charaforge.perception.opening import open_tagger
+from charaforge.perception.simcc import PoseEstimator
+from charaforge.perception.tag_net import GENERAL, TagNet
+from charaforge.perception.vision import VisionEncoder
+from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.registry import ModelEntry, Registry
 
-IMPOSTOR_PACKS = {"real": "impostors.npz", "generated": "impostors_generated.npz"}
-"""Embeddings of impostors beside an identity model's weights: array ``embeddings`` (n, D), L2-normalised."""
+PACKS = {"impostors.npz": "real", "gallery.npz": "real", "impostors_generated.npz": "generated"}
+"""Embeddings of impostors beside an identity model's weights, and of which kind they are."""
+
+FEWEST_IMPOSTORS = 100
+"""Real impostors that one false accept in a hundred needs at least."""
 
 _TRAIT_FREQUENCY = 0.8
 _TAG_PROBABILITY = 0.5
-_GENERAL = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Judges:
-    """Models that look at the pictures of one evaluation.
+    """Models that look at the pictures of one evaluation; what is None or empty is not measured.
 
     Attributes:
         identity_name: Registry name of the identity model.
         encoder: The identity model.
-        impostors: Embeddings (n, D) by kind of impostor, "real" at least.
-        signature_name: Registry name of the signature judge; "" where there is none for this family.
-        signature: The signature judge, or None.
+        impostors: One group per kind, "real" among them.
+        signature_name: Registry name of the signature judge.
+        signature: The signature judge.
+        tagger_name: Registry name of the tagger.
+        tagger: The tagger.
+        pose_name: Registry name of the pose estimator.
+        pose: The pose estimator.
+        detector_name: Registry name of the person detector.
+        detector: The person detector.
+        visions: Image encoders by kind: clip, dinov2, siglip.
+        vision_names: Their registry names by kind.
     """
 
     identity_name: str
     encoder: IdentityEncoder
-    impostors: dict[str, Embeddings]
-    signature_name: str
-    signature: SignatureJudge | None
+    impostors: tuple[Impostors, ...]
+    signature_name: str = ""
+    signature: SignatureJudge | None = None
+    tagger_name: str = ""
+    tagger: TagNet | None = None
+    pose_name: str = ""
+    pose: PoseEstimator | None = None
+    detector_name: str = ""
+    detector: PersonDetector | None = None
+    visions: dict[str, VisionEncoder] = field(default_factory=dict)
+    vision_names: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What each judge is for -> its registry name."""
+        told = {
+            "identity": self.identity_name,
+            "signature": self.signature_name,
+            "tags": self.tagger_name,
+            "pose": self.pose_name,
+            "people": self.detector_name,
+            **self.vision_names,
+        }
+        return {use: name for use, name in told.items() if name}
 
 
-def open_judges(registry: Registry, base: ModelEntry) -> Judges:
+def open_judges(registry: Registry, base: ModelEntry, subject: Subject, impostors: Path | None) -> Judges:
     """Open the judges that fit a base model: the embedded ones for the embedded base, else the warehouse's.
 
+    Args:
+        registry: Finds the models.
+        base: The base model.
+        subject: Who is judged; its pictures are no impostors.
+        impostors: Folder or table of other characters; None: the packs beside the identity model, and every
+            other character in the warehouse's metadata tables.
+
     Raises:
-        NotMeasurableError: there is no identity model for this base, or no impostors beside it.
+        NotMeasurableError: there is no identity model for this base, or too few impostors.
     """
     identity = find_judge(registry, base, "identity")
     if identity is None:
@@ -55,35 +99,31 @@ def open_judges(registry: Registry, base: ModelEntry) -> Judges:
             f"there is no identity model for pictures of {base.name}",
             "put a CCIP model (model_feat.onnx, impostors.npz) into models/identity/<name>",
         )
-    packs = {kind: identity.path / file for kind, file in IMPOSTOR_PACKS.items()}
-    impostors = {kind: _load_pack(path) for kind, path in packs.items() if path.is_file()}
-    if "real" not in impostors:
-        raise NotMeasurableError(
-            f"{identity.name} has no impostors, so no threshold can be set",
-            f"put embeddings of at least 100, better 3,000, other characters into {packs['real']}",
-        )
-    judge = find_judge(registry, base, "judge")
+    encoder = IdentityEncoder(identity.path)
+    signature, tagger, pose, detector = (
+        find_judge(registry, base, kind) for kind in ("judge", "tagger", "pose", "detector")
+    )
+    visions = _visions(registry, base)
     return Judges(
         identity.name,
-        IdentityEncoder(identity.path),
-        impostors,
-        judge.name if judge else "",
-        SignatureJudge(judge.path) if judge else None,
+        encoder,
+        _impostors(identity, encoder, registry.warehouse, subject, impostors),
+        signature.name if signature else "",
+        SignatureJudge(signature.path) if signature else None,
+        tagger.name if tagger else "",
+        open_tagger(registry, tagger.name).net if tagger else None,
+        pose.name if pose else "",
+        PoseEstimator(pose.path) if pose else None,
+        detector.name if detector else "",
+        PersonDetector(detector.path) if detector else None,
+        {kind: encoder for kind, (_, encoder) in visions.items()},
+        {kind: name for kind, (name, _) in visions.items()},
     )
 
 
 def find_judge(registry: Registry, base: ModelEntry, kind: str) -> ModelEntry | None:
     """The first model of a kind; the embedded ones judge the embedded base, and nothing else."""
     return next((entry for entry in registry.list(kind) if entry.embedded == base.embedded), None)
-
-
-def read_pictures(paths: Sequence[Path]) -> list[Image.Image]:
-    """Decode pictures as RGB."""
-    pictures = []
-    for path in paths:
-        with Image.open(path) as opened:
-            pictures.append(opened.convert("RGB"))
-    return pictures
 
 
 def signatures(judges: Judges, pictures: Sequence[Image.Image]) -> list[str]:
@@ -100,18 +140,53 @@ def usual_signature(seen: Sequence[str]) -> str:
     return trait if 2 * count > len(seen) else ""
 
 
-def usual_tags(tagger: WD14Tagger, paths: Sequence[Path]) -> tuple[str, ...]:
+def usual_tags(tagger: TagNet, paths: Sequence[Path]) -> tuple[str, ...]:
     """General tags that a tagger sees in at least 80 % of the pictures: what is fixed about a character."""
     scores = tagger.tag(read_pictures(paths))
     frequency = (scores.probabilities > _TAG_PROBABILITY).mean(axis=0)
     order = np.argsort(-frequency, kind="stable")
     return tuple(
-        scores.names[i]
-        for i in order
-        if frequency[i] >= _TRAIT_FREQUENCY and scores.categories[i] == _GENERAL
+        scores.names[i] for i in order if frequency[i] >= _TRAIT_FREQUENCY and scores.categories[i] == GENERAL
     )
 
 
-def _load_pack(path: Path) -> npt.NDArray[np.float32]:
-    with np.load(path) as pack:
-        return np.asarray(pack["embeddings"], dtype=np.float32)
+def _impostors(
+    identity: ModelEntry,
+    encoder: IdentityEncoder,
+    warehouse: Warehouse,
+    subject: Subject,
+    asked: Path | None,
+) -> tuple[Impostors, ...]:
+    packs = [(identity.path / file, kind) for file, kind in PACKS.items()]
+    found = [read_pack(path, kind) for path, kind in packs if path.is_file()]
+    generated = [group for group in found if group.kind == "generated"]
+    if asked is not None:
+        places, real = [asked], []
+    else:
+        places = sorted(p for p in warehouse.metadata.glob("*") if p.suffix in (".csv", ".parquet"))
+        twice = {p for p in places if p.suffix == ".csv" and p.with_suffix(".parquet") in places}
+        places = [place for place in places if place not in twice]
+        real = [group for group in found if group.kind == "real"]
+    real += [from_place(place, encoder, warehouse, subject.name, subject.pictures) for place in places]
+    count = sum(len(group) for group in real)
+    if count < FEWEST_IMPOSTORS:
+        where = asked or identity.path / "impostors.npz"
+        raise NotMeasurableError(
+            f"{count} impostor pictures: one false accept in a hundred cannot be shown with them",
+            f"{FEWEST_IMPOSTORS} are needed, 3,000 make it precise: {FEWEST_IMPOSTORS - count} are missing; "
+            f"give a folder or table of other characters with --impostors, or embeddings in {where}",
+        )
+    return (joined(real), *([joined(generated)] if generated else []))
+
+
+def _visions(registry: Registry, base: ModelEntry) -> dict[str, tuple[str, VisionEncoder]]:
+    """Image encoders by kind; for the embedded base also the one that its IP-Adapter looks with."""
+    places = [(entry.name, entry.path) for entry in registry.list("vision")]
+    if base.embedded:
+        adapters = [entry for entry in registry.list("ipadapter") if entry.card.get("base") == base.name]
+        places += [(entry.name, entry.path / "image_encoder") for entry in adapters if entry.embedded]
+    opened: dict[str, tuple[str, VisionEncoder]] = {}
+    for name, path in places:
+        encoder = VisionEncoder(path)
+        opened.setdefault(encoder.kind, (name, encoder))
+    return opened

@@ -14,7 +14,7 @@ BAR = 0.80
 class EvaluationPlan(StrictModel):
     """One evaluation."""
 
-    lora: str = Field(description="registry name of the LoRA")
+    lora: str = Field(description="registry name of the LoRA, or of a checkpoint: <id>@<step>")
     model: str = Field(description="registry name of the base model")
     table: Path = Field(description="metadata table with the held-out references (split ref)")
     character: str = Field("", description="which character of the table; empty where it has only one")
@@ -26,7 +26,13 @@ class EvaluationPlan(StrictModel):
         "", description="LoRA of a lookalike, scored as the character; empty: no such control"
     )
     lookalike_word: str = Field("", description="trigger word of the lookalike's LoRA")
-    lora_weight: float = Field(1.0, gt=0, le=4, description="weight of the LoRA")
+    lora_weight: float = Field(1.0, ge=0, le=4, description="weight of the LoRA; 0 = the base alone")
+    impostors: Path | None = Field(
+        None, description="folder or table of other characters; None: packs and the warehouse's tables"
+    )
+    pose_dir: Path | None = Field(None, description="poses that the prompts are rendered in as well")
+    drift_prompts: int = Field(10, ge=0, description="prompts rendered without the character; 0 = no drift")
+    certificate: bool = Field(False, description="meant to be published: 100 prompts × 4 are called for")
     steps: int = Field(20, ge=1, le=150, description="denoising steps")
     guidance: float | None = Field(
         None, gt=0, le=30, description="scale of classifier-free guidance; None: as the base model likes it"

@@ -1,57 +1,59 @@
 """The protocol: set the threshold on impostors, render every arm alike, score, put into numbers.
 
 subject and judges -> threshold, and what real pictures reach (else: not measurable, before any rendering)
--> the same prompts and seeds in every arm -> likeness and signature of each picture
--> shares with intervals clustered by prompt, and the paired gain over words
+-> the same prompts and seeds in every arm -> everything that is seen in each picture
+-> shares with intervals clustered by prompt, the paired gain over words, the gates
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 
-from charaforge.errors import UsageError
-from charaforge.evaluation.arms import Arm, arms_of, native_side, requests_of
-from charaforge.evaluation.judges import Judges, find_judge, open_judges, usual_tags
+import numpy as np
+
+from charaforge.evaluation.arms import Arm, arms_of, strangers
+from charaforge.evaluation.catalogue import records
+from charaforge.evaluation.cautions import warnings_of
+from charaforge.evaluation.gates import Gates
+from charaforge.evaluation.metrics import drift
 from charaforge.evaluation.plan import EvaluationPlan
-from charaforge.evaluation.prompts import EvalPrompt, load_prompts
-from charaforge.evaluation.rendering import Renderer, content_hash
-from charaforge.evaluation.results import ArmResult, Evaluation, PromptRecord
-from charaforge.evaluation.scoring import accepts, judge_arm
-from charaforge.evaluation.standard import Standard, set_standard
+from charaforge.evaluation.pose_scoring import pose_measures
+from charaforge.evaluation.rendering import content_hash
+from charaforge.evaluation.results import (
+    ArmResult,
+    ChoiceRecord,
+    Evaluation,
+    GateRecord,
+    ImpostorRecord,
+    Measure,
+    PromptRecord,
+)
+from charaforge.evaluation.scoring import (
+    Sitting,
+    accepts,
+    embeddings,
+    judge_arm,
+    leaking,
+    measure,
+    share_measure,
+)
+from charaforge.evaluation.session import Session
 from charaforge.evaluation.statistics import difference
-from charaforge.evaluation.subject import NameTraits, Subject, load_subject
+from charaforge.evaluation.study import Study, prepare
 from charaforge.evaluation.surroundings import surroundings
 from charaforge.generation.generator import Generator
-from charaforge.logs import Progress
-from charaforge.perception.wd14 import WD14Tagger
+from charaforge.warehouse.digests import weights_sha256
 from charaforge.warehouse.layout import Warehouse
-from charaforge.warehouse.registry import ModelEntry, Registry
 
+__all__ = ["Clock", "Study", "conclude", "evaluate", "prepare", "stranger_measures"]
 
-@dataclass(frozen=True, slots=True)
-class Study:
-    """Everything an evaluation needs before its first picture is rendered.
-
-    Attributes:
-        plan: What is measured.
-        registry: The models by name.
-        base: The base model.
-        lora: The LoRA.
-        prompts: Prompts in order.
-        judges: Who judges.
-        subject: Whom the LoRA shall show.
-        standard: What pictures are held against.
-    """
-
-    plan: EvaluationPlan
-    registry: Registry
-    base: ModelEntry
-    lora: ModelEntry
-    prompts: tuple[EvalPrompt, ...]
-    judges: Judges
-    subject: Subject
-    standard: Standard
+_POSED = ("lora", "posed")
+_KINDS = {
+    "identity": "identity",
+    "signature": "judge",
+    "tags": "tagger",
+    "pose": "pose",
+    "people": "detector",
+}
 
 
 def evaluate(plan: EvaluationPlan, warehouse: Warehouse, generator: Generator | None = None) -> Evaluation:
@@ -63,67 +65,114 @@ def evaluate(plan: EvaluationPlan, warehouse: Warehouse, generator: Generator | 
         generator: Renders the pictures; a new one when None.
 
     Raises:
-        NotMeasurableError: no identity model, too few impostors or references, or the measure does not even
-            accept real pictures of the character. Nothing has been rendered then.
-        UsageError, ConfigError, UnknownNameError: the plan names what is not there.
+        NotMeasurableError: faulty prompts, no identity model, too few impostors or references, a LoRA for
+            another base, or the measure does not even accept real pictures of the character.
+        UsageError, UnknownNameError: the plan names what is not there.
     """
-    clock = _Clock()
+    clock = Clock()
     study = prepare(plan, warehouse)
     clock.lap("references and threshold")
-    arms = arms_of(plan, study.subject)
-    files = _render(study, arms, generator or Generator(warehouse))
-    clock.lap("rendering")
-    ids = [prompt.id for prompt in study.prompts]
-    results = [judge_arm(arm, files[arm.name], ids, plan, study.judges, study.standard) for arm in arms]
+    session = Session(study, generator or Generator(warehouse))
+    return conclude(study, session, Sitting(study.prompts, plan.first_seed, plan.seeds), clock)
+
+
+def conclude(
+    study: Study, session: Session, sitting: Sitting, clock: "Clock", choice: ChoiceRecord | None = None
+) -> Evaluation:
+    """Render and judge all arms of a study in one sitting, and put the result together."""
+    poses, targets = study.poses(sitting.prompts)
+    arms = arms_of(study.plan, study.subject, poses)
+    seen = session.show(arms, sitting)
+    clock.lap("rendering and looking")
+    variances = study.yardstick.standard.reference_variances(seen)
+    results = {
+        arm.name: judge_arm(
+            arm, seen[arm.name], seen["traits"], sitting, study.yardstick, study.plan.out, variances[arm.name]
+        )
+        for arm in arms
+    }
+    for name in _POSED if poses else ():
+        told = pose_measures(seen[name], targets, sitting)
+        results[name] = results[name].model_copy(update={"measures": (*results[name].measures, *told)})
+    gone = stranger_measures(study, session, sitting, strangers(study.plan))
+    results["lora"] = results["lora"].model_copy(update={"measures": (*results["lora"].measures, *gone)})
     clock.lap("scoring")
-    return _assemble(study, results, clock.laps)
+    lora = next(arm for arm in arms if arm.name == "lora")
+    by_tag = (
+        leaking(lora, seen["lora"], seen["traits"], sitting, study.subject)[1] if study.judges.tagger else {}
+    )
+    return _assemble(study, sitting, results, by_tag, clock.laps, choice)
 
 
-def prepare(plan: EvaluationPlan, warehouse: Warehouse) -> Study:
-    """Read prompts and references, open the judges and set the threshold; errors as in ``evaluate``."""
-    registry = Registry(warehouse)
-    base, lora = registry.get(plan.model, "base"), registry.get(plan.lora, "lora")
-    prompts = load_prompts(plan.prompts)[: plan.max_prompts]
-    judges = open_judges(registry, base)
-    subject = load_subject(plan.table, plan.character, warehouse, _trait_finder(registry, base))
-    return Study(plan, registry, base, lora, prompts, judges, subject, set_standard(judges, subject))
+def stranger_measures(
+    study: Study, session: Session, sitting: Sitting, arms: tuple[Arm, Arm]
+) -> tuple[Measure, Measure]:
+    """Drift and takeover of an arm, on the first prompts without the character, one picture each."""
+    prompts = sitting.prompts[: study.plan.drift_prompts]
+    if not prompts:
+        reason = "no prompts without the character were asked for (drift_prompts 0)"
+        return measure(drift.METRIC.name, None, 1, reason), measure(drift.TAKEOVER.name, None, 1, reason)
+    alone = Sitting(prompts, sitting.first_seed, 1)
+    seen = session.show(arms, alone)
+    base, own = (seen[arm.name] for arm in arms)
+    kind = study.yardstick.encoder
+    away = measure(drift.METRIC.name, drift.drifts(embeddings(own, kind), embeddings(base, kind)), 1)
+    taken = study.yardstick.standard.judge(own).accepted
+    if len(prompts) < 2:
+        return away, measure(drift.TAKEOVER.name, taken.astype(np.float64), 1)
+    return away, share_measure(drift.TAKEOVER.name, taken, 1)
 
 
-def _render(study: Study, arms: Sequence[Arm], generator: Generator) -> dict[str, list[Path]]:
-    plan = study.plan
-    renderer = Renderer(generator, study.registry, plan.out / "pictures")
-    side = native_side(study.base.card, study.base.family)
-    names = [prompt.id for prompt in study.prompts]
-    with Progress(len(arms) * len(names) * plan.seeds, "rendering", "pictures") as bar:
-        return {
-            arm.name: renderer.render(
-                arm.name, names, requests_of(plan, arm, study.prompts, study.subject, side), bar
-            )
-            for arm in arms
-        }
+def gates_of(lora: ArmResult, base: ArmResult, gates: Gates | None = None) -> tuple[GateRecord, ...]:
+    """Check the gates for an arm with a LoRA, beside the base that is told the traits."""
+    found = {one.name: one.estimate for one in lora.measures}
+    recall, wanted = found.get("tag_recall"), base.measure("tag_recall").estimate
+    loss = None if recall is None or wanted is None else max(0.0, wanted - recall)
+    return (gates or Gates()).check(found["copies"], found["corruption"], found.get("drift"), loss)
 
 
-def _assemble(study: Study, results: Sequence[ArmResult], seconds: Mapping[str, float]) -> Evaluation:
-    plan, standard = study.plan, study.standard
-    arms = {arm.name: arm for arm in results}
+def _assemble(
+    study: Study,
+    sitting: Sitting,
+    arms: Mapping[str, ArmResult],
+    by_tag: Mapping[str, float],
+    seconds: Mapping[str, float],
+    choice: ChoiceRecord | None,
+) -> Evaluation:
+    plan, standard = study.plan, study.yardstick.standard
+    lora, traits = accepts(arms["lora"], sitting.seeds), accepts(arms["traits"], sitting.seeds)
+    posed = arms.get("posed")
     return Evaluation(
         character=study.subject.name,
         traits=study.subject.traits,
         signature=standard.signature,
         model=study.base.name,
-        lora=study.lora.name,
-        lora_sha256=content_hash(study.lora),
+        model_sha256=content_hash(study.base),
+        lora=plan.lora,
+        lora_weight=plan.lora_weight,
+        lora_sha256=content_hash(study.registry.get(plan.lora, "lora")),
         identity_model=study.judges.identity_name,
         judge_model=study.judges.signature_name,
+        judges=_judges(study),
         references=tuple(str(path) for path in study.subject.references),
+        impostors=_impostors(study),
+        gallery=len(standard.gallery),
+        gallery_hard=standard.gallery.hard,
         thresholds=standard.thresholds,
         threshold=standard.threshold,
         impostor_histogram=standard.histogram,
-        prompts=tuple(PromptRecord(id=p.id, prompt=p.prompt, group=p.group) for p in study.prompts),
-        seeds=tuple(range(plan.first_seed, plan.first_seed + plan.seeds)),
-        arms=tuple(results),
+        prompts=prompt_records(sitting),
+        seeds=sitting.seed_list,
+        settings=_settings(study),
+        metrics=records(),
+        arms=tuple(arms.values()),
         ceiling=standard.ceiling,
-        gain=difference(accepts(arms["lora"], plan.seeds), accepts(arms["traits"], plan.seeds)),
+        gain=difference(lora, traits),
+        pose_cost=difference(accepts(posed, sitting.seeds), lora) if posed else None,
+        leaking_tags={tag: excess for tag, excess in list(by_tag.items())[:10] if excess > 0},
+        gates=gates_of(arms["lora"], arms["traits"]),
+        choice=choice,
+        warnings=warnings_of(study, sitting),
         bar=plan.bar,
         command=plan.command,
         environment=surroundings(),
@@ -131,20 +180,42 @@ def _assemble(study: Study, results: Sequence[ArmResult], seconds: Mapping[str, 
     )
 
 
-def _trait_finder(registry: Registry, base: ModelEntry) -> NameTraits:
-    def find(paths: Sequence[Path]) -> tuple[str, ...]:
-        tagger = find_judge(registry, base, "tagger")
-        if tagger is None:
-            raise UsageError(
-                "the table lists no traits, and there is no tagger to find them",
-                'write "traits: long hair, …" into its column notes, or a WD14 tagger into models/taggers',
-            )
-        return usual_tags(WD14Tagger(tagger.path), paths)
-
-    return find
+def prompt_records(sitting: Sitting) -> tuple[PromptRecord, ...]:
+    """The prompts as reports name them."""
+    return tuple(PromptRecord(id=p.id, prompt=p.prompt, group=p.group) for p in sitting.prompts)
 
 
-class _Clock:
+def _impostors(study: Study) -> tuple[ImpostorRecord, ...]:
+    hard = int(study.yardstick.standard.hard.sum())
+    return tuple(
+        ImpostorRecord(kind=group.kind, pictures=len(group), hard=hard if group.kind == "real" else 0)
+        for group in study.judges.impostors
+    )
+
+
+def _judges(study: Study) -> dict[str, str]:
+    told = {}
+    for use, name in study.judges.names.items():
+        kind = _KINDS.get(use)
+        entry = study.registry.get(name, kind) if kind else None
+        told[use] = f"{name} {weights_sha256(entry.path)[:16]}" if entry else name
+    return told
+
+
+def _settings(study: Study) -> dict[str, str]:
+    plan = study.plan
+    guidance = plan.guidance or study.base.card.get("guidance") or "default"
+    return {
+        "pictures": f"{study.side} × {study.side} px",
+        "sampler": f"{plan.scheduler}, {plan.steps} steps",
+        "guidance": str(guidance),
+        "LoRA weight": f"{plan.lora_weight:g}",
+        "table": plan.table.name,
+        "prompts file": plan.prompts.name,
+    }
+
+
+class Clock:
     """Times the stages of a run, s."""
 
     def __init__(self) -> None:

@@ -1,23 +1,98 @@
-"""From an evaluation to its report, with the loss curve of the LoRA and the base model's upscaler."""
+"""From an evaluation to what users keep: the reports, the LoRA's model card, its header."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
 
-from charaforge.evaluation.report import write_report
+from charaforge.evaluation.card import with_measures
+from charaforge.evaluation.report import write_refusal, write_report
 from charaforge.evaluation.report.pictures import Enlarge
-from charaforge.evaluation.results import Evaluation
+from charaforge.evaluation.results import Evaluation, Refusal
 from charaforge.evaluation.training_trace import read_trace
 from charaforge.perception.upscale import Upscaler
+from charaforge.warehouse.atomic import write_bytes, write_text
 from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.registry import Registry
 
+HEADER_KEY = "charaforge.evaluation"
+"""Key of a LoRA's header that holds its numbers, as JSON."""
+
 
 def publish(evaluation: Evaluation, folder: Path, warehouse: Warehouse) -> Path:
-    """Write ``report.json`` and ``report.html`` into ``folder``; return the path of the latter."""
-    trace = read_trace(warehouse.lora_folder(evaluation.lora) / "events.jsonl")
-    return write_report(evaluation, folder, trace, _upscaler(evaluation.model, Registry(warehouse)))
+    """Write ``report.json``, ``report.md`` and ``report.html`` into ``folder``; return the path of the last.
+
+    The numbers also go into ``MODEL_CARD.md`` and the header of a LoRA that was trained here.
+    """
+    lora_folder = warehouse.lora_folder(evaluation.lora.partition("@")[0])
+    trace = read_trace(lora_folder / "events.jsonl")
+    report = write_report(evaluation, folder, trace, _upscaler(evaluation.model, Registry(warehouse)))
+    if "@" not in evaluation.lora and (lora_folder / "resolved_config.yaml").is_file():
+        note_in_lora(evaluation, lora_folder)
+    return report
+
+
+def publish_refusal(refusal: Refusal, folder: Path) -> Path:
+    """Write the three reports of what could not be measured; return the path of ``report.html``."""
+    return write_refusal(refusal, folder)
+
+
+def note_in_lora(evaluation: Evaluation, folder: Path) -> None:
+    """Write the numbers into a LoRA's model card and into the header of its file.
+
+    The file is replaced as a whole; its tensors stay byte for byte.
+
+    Args:
+        evaluation: What was measured.
+        folder: Of the LoRA.
+    """
+    card = folder / "MODEL_CARD.md"
+    if card.is_file():
+        write_text(card, with_measures(card.read_text(encoding="utf-8"), evaluation))
+    file = folder / f"{folder.name}.safetensors"
+    if file.is_file():
+        data = file.read_bytes()
+        told = json.dumps(numbers(evaluation), sort_keys=True)
+        hint = {"modelspec.usage_hint": f"weight {evaluation.lora_weight:g}"}
+        renewed = with_header(data, {HEADER_KEY: told, **hint})
+        if renewed != data:
+            write_bytes(file, renewed)
+
+
+def numbers(evaluation: Evaluation) -> dict[str, object]:
+    """The few numbers that travel with a LoRA."""
+    lora = evaluation.arm("lora").accepted
+    measures = evaluation.arm("lora").measures
+    chosen = {"chosen_step": evaluation.choice.step} if evaluation.choice else {}
+    return {
+        "ccr": round(lora.estimate, 4),
+        "ccr_low": round(lora.low, 4),
+        "ccr_high": round(lora.high, 4),
+        "prompts": lora.prompts,
+        "pictures": lora.pictures,
+        "bar": evaluation.bar,
+        "passed": evaluation.passed,
+        "threshold": round(evaluation.threshold.value, 4),
+        "identity_model": evaluation.identity_model,
+        "model": evaluation.model,
+        "weight": evaluation.lora_weight,
+        "ccr_base_traits": round(evaluation.arm("traits").accepted.estimate, 4),
+        **chosen,
+        "measures": {one.name: round(one.estimate, 4) for one in measures if one.estimate is not None},
+    }
+
+
+def with_header(data: bytes, told: dict[str, str]) -> bytes:
+    """Return a safetensors file with more metadata in its header; the tensors are not touched."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    metadata = dict(sorted({**header.pop("__metadata__", {}), **told}.items()))
+    text = json.dumps(
+        {"__metadata__": metadata, **header}, separators=(",", ":"), ensure_ascii=False
+    ).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def _upscaler(model: str, registry: Registry) -> Enlarge | None:

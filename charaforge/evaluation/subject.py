@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import BaseModel, Field
@@ -30,6 +30,8 @@ class Subject:
         style: Its style word; mostly "".
         references: Held-out pictures (split ref) that likeness is measured against.
         calibration: Further held-out pictures (split calib) that show what real pictures reach.
+        training: Pictures that were trained on (split train and val): what must not be copied.
+        training_tags: Tags of the captions -> share of the training pictures that have it.
     """
 
     name: str
@@ -38,6 +40,18 @@ class Subject:
     style: str
     references: tuple[Path, ...]
     calibration: tuple[Path, ...]
+    training: tuple[Path, ...] = ()
+    training_tags: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def held_out(self) -> tuple[Path, ...]:
+        """References, then calibration pictures."""
+        return (*self.references, *self.calibration)
+
+    @property
+    def pictures(self) -> tuple[Path, ...]:
+        """All pictures of the character."""
+        return (*self.held_out, *self.training)
 
 
 class TrainingRecord(BaseModel):
@@ -67,7 +81,7 @@ def load_subject(table: Path, character: str, warehouse: Warehouse, name_traits:
     Raises:
         UsageError: several characters and none chosen.
         UnknownNameError: the table has no such character, or lacks a column.
-        NotMeasurableError: too few held-out references.
+        NotMeasurableError: too few held-out references, or copies of a picture on both sides of the split.
     """
     rows = table_rows(table)
     for column in ("image_path", "character", "split"):
@@ -75,6 +89,7 @@ def load_subject(table: Path, character: str, warehouse: Warehouse, name_traits:
             raise UnknownNameError(f"column of {table.name}", column, rows[0])
     name = _choose(character, sorted({row["character"] for row in rows} - {""}), table)
     rows = [row for row in rows if row["character"] == name and is_usable(row)]
+    _check_splits(rows, table)
     references = _pictures(rows, "ref", table, warehouse)
     if len(references) < FEWEST_REFERENCES:
         missing = FEWEST_REFERENCES - len(references)
@@ -89,6 +104,8 @@ def load_subject(table: Path, character: str, warehouse: Warehouse, name_traits:
         _most_common(rows, "style"),
         references,
         _pictures(rows, "calib", table, warehouse),
+        (*_pictures(rows, "train", table, warehouse), *_pictures(rows, "val", table, warehouse)),
+        _tag_shares(rows),
     )
 
 
@@ -118,6 +135,25 @@ def _pictures(
 
 def _noted_traits(rows: Sequence[dict[str, str]]) -> tuple[str, ...]:
     return next(filter(None, (noted_traits(row.get("notes", "")) for row in rows)), ())
+
+
+def _tag_shares(rows: Sequence[dict[str, str]]) -> dict[str, float]:
+    trained = [row.get("tags", "") for row in rows if row["split"] == "train"]
+    counts = Counter(tag.strip() for tags in trained for tag in set(tags.split(",")) if tag.strip())
+    return {tag: count / len(trained) for tag, count in counts.most_common()}
+
+
+def _check_splits(rows: Sequence[dict[str, str]], table: Path) -> None:
+    """Refuse a table where a duplicate group, or one file's content, is trained on and held out as well."""
+    for column in ("sha256", "dup_group"):
+        trained = {row[column] for row in rows if row.get(column) and row["split"] in ("train", "val")}
+        leaks = [r for r in rows if r.get(column) in trained and r["split"] in ("ref", "calib")]
+        if leaks:
+            raise NotMeasurableError(
+                f"{table}: {len(leaks)} held-out pictures are copies of trained ones, by their {column} "
+                f"({leaks[0]['image_path']} …)",
+                "run charaforge merge or curate again, which splits by duplicate group, and train anew",
+            )
 
 
 def _most_common(rows: Sequence[dict[str, str]], column: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from charaforge.errors import NotMeasurableError
@@ -12,6 +13,12 @@ from charaforge.evaluation.statistics import CONFIDENCE
 
 FALSE_ACCEPT_RATE = 0.01
 """Share of impostor pictures that may be taken for the character."""
+
+HARD_SHARE = 1 / 3
+"""Weight of hard negatives among the impostors, where they are fewer."""
+
+FEWEST_HARD = 10
+"""Hard negatives below which they say too little to set a threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,36 @@ def threshold_at(impostors: Scores, source: str, rate: float = FALSE_ACCEPT_RATE
     taken = int(np.count_nonzero(impostors >= value))
     low, high = stats.beta.ppf([0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2], accepted, count - accepted + 1)
     return Threshold(value, source, count, taken, float(low), float(high))
+
+
+def threshold_with_hard(
+    impostors: Scores, hard: npt.NDArray[np.bool_], rate: float = FALSE_ACCEPT_RATE
+) -> Threshold | None:
+    """The threshold where the hard negatives carry a third of the weight, however few of all they are.
+
+    Args:
+        impostors: (n,) likenesses of all real impostors.
+        hard: (n,) which of them resemble the character.
+        rate: Weighted share of false accepts, in (0, 1).
+
+    Returns:
+        None where there are no hard negatives, or where they are a third of all anyhow. ``impostors`` counts
+        all, ``accepted`` and the interval are those of the hard ones alone.
+    """
+    count = int(hard.sum())
+    if count < FEWEST_HARD or count >= HARD_SHARE * len(impostors) or hard.all():
+        return None
+    weights = np.where(hard, HARD_SHARE / count, (1 - HARD_SHARE) / (len(impostors) - count))
+    order = np.argsort(-impostors, kind="stable")
+    carried = np.cumsum(weights[order])
+    refused = impostors[order][carried > rate + 1e-12]
+    value = float(np.nextafter(refused[0], np.inf))
+    taken = int(np.count_nonzero(impostors[hard] >= value))
+    tails = [0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2]
+    low, high = stats.beta.ppf(
+        tails, [max(taken, 1e-9), taken + 1], [count - taken + 1, max(count - taken, 1e-9)]
+    )
+    return Threshold(value, "hard", count, taken, float(low) if taken else 0.0, float(high))
 
 
 def strictest(thresholds: Sequence[Threshold]) -> Threshold:

@@ -35,6 +35,9 @@ def verdict(evaluation: Evaluation) -> Verdict:
         f"The LoRA is {points(gain.estimate)} above the words, at least {points(gain.low)}.",
         f"Real pictures of {name} reach {percent(evaluation.ceiling.accepted.estimate)}.",
         *_signature(evaluation),
+        *_chosen(evaluation),
+        *_pose(evaluation),
+        *_copied(evaluation),
         _bar(evaluation),
     ]
     return Verdict(evaluation.passed, headline, " ".join(sentences))
@@ -74,8 +77,39 @@ def _signature(evaluation: Evaluation) -> list[str]:
     ]
 
 
+def _chosen(evaluation: Evaluation) -> list[str]:
+    choice = evaluation.choice
+    if choice is None:
+        return []
+    step = f"step {choice.step:,}" if choice.step is not None else choice.name
+    return [
+        f"Of {len(choice.checkpoints)} checkpoints {step} was chosen, at weight {choice.weight:g}; these "
+        "numbers come from other prompts and seeds than the choice."
+    ]
+
+
+def _pose(evaluation: Evaluation) -> list[str]:
+    cost = evaluation.pose_cost
+    if cost is None:
+        return []
+    posed = evaluation.arm("posed").accepted
+    return [
+        f"With pose control it is {percent(posed.estimate)}, {points(cost.estimate)} of difference "
+        f"(95 % interval {points(cost.low)} to {points(cost.high)})."
+    ]
+
+
+def _copied(evaluation: Evaluation) -> list[str]:
+    alarm = next((gate for gate in evaluation.gates if gate.name == "copies" and not gate.passed), None)
+    if alarm is None:
+        return []
+    return [f"Copying alarm: {percent(alarm.value or 0)} of the pictures are training pictures again."]
+
+
 def _bar(evaluation: Evaluation) -> str:
     low, bar = percent(evaluation.arm("lora").accepted.low), percent(evaluation.bar)
+    if not evaluation.copying_passed:
+        return "Not passed: pictures that are copied prove nothing."
     if evaluation.passed:
         return f"Passed: the lower bound, {low}, reaches the bar of {bar}."
     return f"Not passed: the lower bound, {low}, is below the bar of {bar}."

@@ -20,6 +20,17 @@ def test_the_shipped_prompts(repository: Path) -> None:
         assert all(tag in prompt.prompt for tag in prompt.expected_tags)
 
 
+def test_the_fresh_prompts_share_none_with_them(repository: Path) -> None:
+    folder = repository / "docs" / "prompts"
+    fresh = load_prompts(folder / "charA_fresh_prompts.json")
+    assert len({p.prompt for p in fresh}) == 100
+    assert not {p.prompt for p in fresh} & {
+        p.prompt for p in load_prompts(folder / "charA_eval_prompts.json")
+    }
+    assert set(Counter(p.group for p in fresh[:40]).values()) == {12, 8}
+    assert all(tag in prompt.prompt for prompt in fresh for tag in prompt.expected_tags)
+
+
 def test_all_faults_at_once(tmp_path: Path) -> None:
     path = tmp_path / "p.json"
     good = {"id": "a", "prompt": "[character]", "expected_tags": [], "group": "g"}

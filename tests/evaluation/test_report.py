@@ -1,87 +1,24 @@
 """The report: everything inside one file, and the numbers as they were measured."""
 
+import json
 import re
 from pathlib import Path
 
-import numpy as np
+import jsonschema_rs
 import pytest
 from PIL import Image
 
-from charaforge.evaluation.report import write_report
-from charaforge.evaluation.results import (
-    HISTOGRAM_EDGES,
-    ArmResult,
-    Ceiling,
-    Evaluation,
-    PictureScore,
-    PromptRecord,
-)
-from charaforge.evaluation.statistics import Interval, difference, share
-from charaforge.evaluation.threshold import threshold_at
+from charaforge.evaluation.report import write_refusal, write_report
+from charaforge.evaluation.report.schema import current_schema, read_report, report_schema
+from charaforge.evaluation.results import Evaluation, Refusal
 from charaforge.evaluation.training_trace import Curve, TrainingTrace
 from charaforge.evaluation.verdict import verdict
-
-PROMPTS, SEEDS = 5, 3
-NAMES = {"trigger": "Base + trigger", "traits": "Base + traits in words", "lora": "LoRA"}
-
-
-def arm(folder: Path, name: str, accepted: np.ndarray, color: str) -> ArmResult:
-    pictures = []
-    (folder / name).mkdir()
-    for i, yes in enumerate(accepted.ravel()):
-        file = f"{name}/{i}.png"
-        Image.new("RGB", (64, 48), color).save(folder / file)
-        prompt, seed = f"p{i // SEEDS}", i % SEEDS
-        likeness = 0.9 if yes else 0.1
-        score = PictureScore(
-            prompt_id=prompt, seed=seed, file=file, likeness=likeness, accepted=bool(yes), signature=""
-        )
-        pictures.append(score)
-    told = share(accepted)
-    return ArmResult(
-        name=name,
-        label=NAMES[name],
-        character_words="<zxq>",
-        accepted=told,
-        signature=told,
-        pictures=tuple(pictures),
-    )
+from tests.evaluation.findings import finding, with_choice
 
 
 @pytest.fixture
 def evaluation(tmp_path: Path) -> Evaluation:
-    no, yes = np.zeros((PROMPTS, SEEDS), bool), np.ones((PROMPTS, SEEDS), bool)
-    arms = [
-        arm(tmp_path, "trigger", no, "grey"),
-        arm(tmp_path, "traits", no, "orange"),
-        arm(tmp_path, "lora", yes, "teal"),
-    ]
-    Image.new("RGB", (64, 64), "purple").save(tmp_path / "ref.png")
-    impostors = np.random.default_rng(0).normal(0, 0.2, 3000)
-    threshold = threshold_at(impostors, "real")
-    return Evaluation(
-        character="zxq & co",
-        traits=("blue hair",),
-        signature="aqua wings",
-        model="mini-sd",
-        lora="zxq",
-        lora_sha256="ab" * 32,
-        identity_model="mini-identity",
-        judge_model="judge",
-        references=("ref.png",) * 4,
-        thresholds=(threshold,),
-        threshold=threshold,
-        impostor_histogram=tuple(np.histogram(impostors, HISTOGRAM_EDGES)[0].tolist()),
-        prompts=tuple(PromptRecord(id=f"p{i}", prompt="[character] <b>", group="g") for i in range(PROMPTS)),
-        seeds=tuple(range(SEEDS)),
-        arms=tuple(arms),
-        ceiling=Ceiling(accepted=Interval(1, 0.8, 1), likenesses=(0.9, 0.95), signature=None),
-        gain=difference(yes, no),
-        bar=0.3,
-        command="charaforge eval --lora zxq",
-        environment={"GPU": "none"},
-        seconds={"rendering": 61.0},
-    )
+    return finding(tmp_path)
 
 
 def test_the_page_needs_nothing_but_itself(tmp_path: Path, evaluation: Evaluation) -> None:
@@ -108,6 +45,60 @@ def test_json_reads_back_equal(tmp_path: Path, evaluation: Evaluation) -> None:
     write_report(evaluation, tmp_path)
     text = (tmp_path / "report.json").read_text(encoding="utf-8")
     assert Evaluation.model_validate_json(text) == evaluation
+
+
+def test_the_json_follows_its_schema(tmp_path: Path, evaluation: Evaluation) -> None:
+    check = jsonschema_rs.Draft202012Validator(report_schema())
+    write_report(with_choice(evaluation), tmp_path)
+    check.validate(json.loads((tmp_path / "report.json").read_text(encoding="utf-8")))
+    refusal = Refusal(why="5 references", remedy="3 are missing", command="charaforge eval")
+    write_refusal(refusal, tmp_path)
+    told = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    check.validate(told)
+    assert not check.is_valid({**told, "status": "perhaps"})
+    assert read_report(tmp_path / "report.json") == refusal
+
+
+def test_the_schema_is_written_down_as_the_classes_are() -> None:
+    assert report_schema() == current_schema(), "run python -m charaforge.evaluation.report.schema"
+
+
+def test_what_is_not_measurable_has_its_reports(tmp_path: Path) -> None:
+    refusal = Refusal(why="5 references & <no> more", remedy="3 are missing", command="charaforge eval")
+    page = write_refusal(refusal, tmp_path).read_text(encoding="utf-8")
+    assert "5 references &amp; &lt;no&gt; more" in page
+    assert "3 are missing" in page
+    assert "3 are missing" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_the_text_says_all_of_it(tmp_path: Path, evaluation: Evaluation) -> None:
+    write_report(with_choice(evaluation), tmp_path)
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    for words in (
+        "| LoRA | 15 | 1.000 |",
+        "zxq@200",
+        "4 references",
+        "| Tag recall |",
+        "detector alone 0.990",
+    ):
+        assert words in text
+    assert "DINOv2): there is none" in text
+    assert "red <shirt>: +0.250" in text
+    assert "| copies | 0.000 | 0.05 | yes |" in text
+
+
+def test_the_choice_is_shown(tmp_path: Path, evaluation: Evaluation) -> None:
+    page = write_report(with_choice(evaluation), tmp_path).read_text(encoding="utf-8")
+    assert "How the checkpoint was chosen" in page
+    assert page.count('class="ring"') == 3
+    plain = write_report(evaluation, tmp_path).read_text(encoding="utf-8")
+    assert "How the checkpoint was chosen" not in plain
+
+
+def test_copied_pictures_do_not_pass(tmp_path: Path) -> None:
+    copied = finding(tmp_path, copies=0.4)
+    assert not copied.passed
+    assert "Copying alarm: 40" in verdict(copied).paragraph
 
 
 def test_a_lora_without_journal_has_no_loss_curve(tmp_path: Path, evaluation: Evaluation) -> None:

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from charaforge.errors import NotMeasurableError
+from charaforge.evaluation.impostors import Impostors
 from charaforge.evaluation.judges import Judges, signatures
 from charaforge.evaluation.standard import set_standard
 from charaforge.evaluation.subject import Subject
@@ -37,9 +38,8 @@ def judges(tmp_path: Path) -> Judges:
     strangers /= np.linalg.norm(strangers, axis=1, keepdims=True)
     identity = tiny_identity(tmp_path / "identity", strangers.astype(np.float32))
     judge = SignatureJudge(tiny_signature_judge(tmp_path / "judge"))
-    return Judges(
-        "tiny", IdentityEncoder(identity), {"real": strangers.astype(np.float32)}, "tiny-judge", judge
-    )
+    pack = Impostors("real", strangers.astype(np.float32), ("",) * 1000, (frozenset(),) * 1000)
+    return Judges("tiny", IdentityEncoder(identity), (pack,), "tiny-judge", judge)
 
 
 def subject(references: tuple[Path, ...], calibration: tuple[Path, ...]) -> Subject:

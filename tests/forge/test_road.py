@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from charaforge.cli.main import main
-from charaforge.evaluation.judges import read_pictures
+from charaforge.evaluation.pictures import read_pictures
+from charaforge.evaluation.rendering import lora_hash
 from charaforge.evaluation.results import Evaluation
 from charaforge.evaluation.subject import load_subject
 from charaforge.forge.road import RoadEnd, RoadPlan, walk
@@ -92,23 +93,23 @@ def test_stopped_while_rendering_and_walked_again(
     asked = plan(warehouse, table, tmp_path / "out")
     render, calls = Generator.generate_many, []
 
-    def stopping(self: Generator, requests: list[object], *rest: object) -> object:
+    def stopping(self: Generator, requests: list[object], **how: object) -> object:
         calls.append(len(requests))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return render(self, requests, *rest)  # type: ignore[arg-type]
+        return render(self, requests, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Generator, "generate_many", stopping)
     with pytest.raises(KeyboardInterrupt):
         walk(asked, warehouse)
-    lora = (warehouse.lora_folder("zxq") / "zxq.safetensors").stat().st_mtime_ns
+    lora = lora_hash(warehouse.lora_folder("zxq") / "zxq.safetensors")
     first = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "pictures").rglob("*.png")}
     assert len(first) == 6
     end = walk(asked, warehouse)
     check_page(end, tmp_path / "out")
-    assert (warehouse.lora_folder("zxq") / "zxq.safetensors").stat().st_mtime_ns == lora, "not trained again"
+    assert lora_hash(warehouse.lora_folder("zxq") / "zxq.safetensors") == lora, "not trained again"
     assert all(path.stat().st_mtime_ns == at for path, at in first.items()), "not rendered again"
-    assert sum(calls) == 6 * 4, "six of them were asked for twice"
+    assert sum(calls) == 6 * 4 + 3 * 2, "six of them were asked for twice; 3 prompts also without a character"
 
 
 def command_repeats(
@@ -119,7 +120,9 @@ def command_repeats(
     words += ["--max-prompts", "3", "--seeds", "2", "--out", str(out)]
     low = end.evaluation.arm("lora").accepted.low
     assert main([*words, "--bar", str(round(low - 0.01, 2))]) == 0
-    assert main([*words, "--bar", "0.99", "--pose_dir", str(out)]) == 4
+    assert main([*words, "--pose_dir", str(out)]) == 3, "nothing here sees poses"
+    assert "not measurable" in (out / "report.json").read_text(encoding="utf-8")
+    assert main([*words, "--bar", "0.99"]) == 4
     assert f"report: {out / 'report.html'}" in capsys.readouterr().out
     again = Evaluation.model_validate_json((out / "report.json").read_text(encoding="utf-8"))
     assert again.arms == end.evaluation.arms

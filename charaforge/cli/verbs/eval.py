@@ -1,48 +1,52 @@
-"""`charaforge eval`: measure how much the pictures of a LoRA look like its character."""
+"""`charaforge eval`: measure how much a LoRA's pictures look like its character; choose its checkpoint."""
 
 from __future__ import annotations
 
 import argparse
-import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from charaforge.errors import ExitCode, NotMeasurableError, UnknownNameError, UsageError
-from charaforge.logs import get_logger
+from charaforge.cli.eval_options import add_common, command_of, common_plan, lora_name, trigger_of
+from charaforge.cli.shipped import FRESH_PROMPTS, PROMPTS, shipped
+from charaforge.errors import ExitCode, NotMeasurableError, UsageError
 from charaforge.warehouse.bootstrap import bootstrap
-from charaforge.warehouse.cards import model_id
 from charaforge.warehouse.layout import Warehouse
-from charaforge.warehouse.registry import Registry
+
+if TYPE_CHECKING:
+    from charaforge.evaluation.results import Evaluation
 
 NAME = "eval"
-HELP = "measure how much generated pictures look like the character"
-
-_TABLES = ("metadata.parquet", "metadata.csv")
+HELP = "measure how much generated pictures look like the character; --choose finds the best checkpoint"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
-    parser.add_argument("--lora", required=True, metavar="NAME|DIR", help="the LoRA: its name or its folder")
-    parser.add_argument("--prompts", type=Path, required=True, metavar="JSON", help="prompts file")
-    parser.add_argument("--pose_dir", type=Path, metavar="DIR", help="poses named by the prompts")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder of report and pictures"
+        "--lora", required=True, metavar="NAME|DIR", help="the LoRA: its name or its folder; NAME@STEP works"
+    )
+    add_common(parser)
+    parser.add_argument(
+        "--choose",
+        action="store_true",
+        help="choose among its checkpoints and weights, measure the choice anew, make it the LoRA",
     )
     parser.add_argument(
-        "--dataset",
+        "--fresh-prompts",
         type=Path,
-        metavar="TABLE",
-        help="table with the references (split ref) [default: the LoRA's]",
+        metavar="JSON",
+        help="prompts of the published numbers with --choose [default: half of --prompts]",
     )
     parser.add_argument(
-        "--character", default="", metavar="NAME", help="whose rows of the table [default: the LoRA's]"
+        "--certificate",
+        action="store_true",
+        help="to be published: say where 100 prompts × 4 are not reached",
     )
-    parser.add_argument("--model", metavar="NAME", help="base model [default: the LoRA's]")
     parser.add_argument(
-        "--seeds", type=int, default=4, metavar="N", help="pictures per prompt, >= 1 [default: 4]"
-    )
-    parser.add_argument("--max-prompts", type=int, metavar="N", help="use only the first N prompts")
-    parser.add_argument(
-        "--weight", type=float, default=1.0, metavar="W", help="weight of the LoRA, 0 to 4 [default: 1]"
+        "--drift-prompts",
+        type=int,
+        default=10,
+        metavar="N",
+        help="prompts rendered without the character [default: 10]",
     )
     parser.add_argument(
         "--lookalike", metavar="NAME", help="a lookalike's LoRA, which must not pass as the character"
@@ -57,107 +61,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, write the report, print the verdict; exit code 4 when the lower bound is below the bar."""
+    """Measure, write the reports, print the verdict.
+
+    Returns:
+        0 when the lower bound reaches the bar, 3 when nothing can be measured, 4 when it is below the bar or
+        the pictures are copies.
+    """
     warehouse = bootstrap()
     name = lora_name(args.lora, warehouse)
-    from charaforge.config import parse
-    from charaforge.evaluation.plan import EvaluationPlan
-    from charaforge.evaluation.protocol import evaluate
-    from charaforge.evaluation.publish import publish
+    from charaforge.evaluation.publish import publish, publish_refusal
+    from charaforge.evaluation.results import Refusal
     from charaforge.evaluation.verdict import verdict
 
-    plan = parse(EvaluationPlan, _plan(args, name, warehouse), "charaforge eval")
-    if args.pose_dir is not None:
-        _check_poses(args.pose_dir, args.prompts)
-    evaluation = evaluate(plan, warehouse)
-    report = publish(evaluation, plan.out, warehouse)
+    try:
+        evaluation = _measure(args, name, warehouse)
+    except NotMeasurableError as error:
+        refusal = Refusal(why=error.message, remedy=error.hint, command=command_of(args))
+        print(f"not measurable\n\nreport: {publish_refusal(refusal, args.out)}")
+        raise
+    report = publish(evaluation, args.out, warehouse)
     told = verdict(evaluation)
     print(f"{told.headline}\n\n{told.paragraph}\n\nreport: {report}")
     return ExitCode.PASS if told.passed else ExitCode.FAILED
 
 
-def lora_name(asked: str, warehouse: Warehouse) -> str:
-    """The registry name of a LoRA that is given by name or by path.
+def _measure(args: argparse.Namespace, name: str, warehouse: Warehouse) -> Evaluation:
+    from charaforge.config import parse
+    from charaforge.evaluation.checkpoints import adopt
+    from charaforge.evaluation.plan import EvaluationPlan
+    from charaforge.evaluation.protocol import evaluate
+    from charaforge.evaluation.selection import SelectionPlan, select
 
-    Raises:
-        UsageError: the path lies outside of models/lora.
-        UnknownNameError: there is no such LoRA.
-    """
-    known = {entry.name: entry for entry in Registry(warehouse).list("lora")}
-    if asked in known:
-        return asked
-    path = Path(asked)
-    if not path.exists():
-        raise UnknownNameError("lora model", path.name or asked, known, hint=f"LoRAs lie in {warehouse.lora}")
-    if path.resolve().parent != warehouse.lora.resolve():
-        raise UsageError(f"{path} lies outside of {warehouse.lora}", "move or link the LoRA there")
-    return model_id(path)
-
-
-def _plan(args: argparse.Namespace, name: str, warehouse: Warehouse) -> dict[str, object]:
-    from charaforge.evaluation.subject import training_record
-
-    record = training_record(warehouse.lora_folder(name))
-    table = args.dataset or (record and (record.dataset_meta or _table_in(record.train_data_dir)))
-    if table is None:
-        raise NotMeasurableError(
-            f"nothing says which pictures {name} was not trained on",
-            "give a metadata table with --dataset; rows of split ref are the references",
-        )
-    model = args.model or (record and record.model_id)
-    if not model:
-        raise UsageError(f"nothing says for which base model {name} was made", "give it with --model")
-    return {
-        "lora": name,
-        "model": model,
-        "table": table,
-        "character": args.character or (record.character if record else ""),
-        "prompts": args.prompts,
-        "max_prompts": args.max_prompts,
-        "seeds": args.seeds,
-        "lora_weight": args.weight,
-        **_lookalike(args.lookalike, warehouse),
-        "bar": args.bar,
-        "out": args.out,
-        "command": _command(args),
-    }
+    told = common_plan(args, name, warehouse)
+    told |= {"bar": args.bar, "certificate": args.certificate, "drift_prompts": args.drift_prompts}
+    if args.lookalike:
+        other = lora_name(args.lookalike, warehouse)
+        told |= {"lookalike": other, "lookalike_word": trigger_of(other, warehouse)}
+    plan = parse(EvaluationPlan, told, "charaforge eval")
+    if not args.choose:
+        return evaluate(plan, warehouse)
+    if "@" in name:
+        raise UsageError(f"--choose looks at all checkpoints, and {name} is one", "give the LoRA's own name")
+    evaluation = select(SelectionPlan(evaluation=plan, fresh_prompts=_fresh(args)), warehouse)
+    print(f"chosen: {adopt(evaluation, warehouse)}")
+    return evaluation
 
 
-def _lookalike(asked: str | None, warehouse: Warehouse) -> dict[str, object]:
-    from charaforge.evaluation.subject import characters_in, training_record
-
-    if not asked:
-        return {}
-    name = lora_name(asked, warehouse)
-    record = training_record(warehouse.lora_folder(name))
-    table = record and (record.dataset_meta or _table_in(record.train_data_dir))
-    known = [record.character] if record and record.character else characters_in(table) if table else []
-    if len(known) != 1:
-        raise UsageError(f"nothing says which word triggers {name}", "train it with the key character")
-    return {"lookalike": name, "lookalike_word": known[0]}
-
-
-def _table_in(folder: Path | None) -> Path | None:
-    return next((folder / t for t in _TABLES if (folder / t).is_file()), None) if folder else None
-
-
-def _command(args: argparse.Namespace) -> str:
-    given = {k: v for k, v in vars(args).items() if v not in (None, "", False) and k != "verbose"}
-    words = [word for key, value in given.items() for word in (f"--{_OPTION.get(key, key)}", str(value))]
-    return shlex.join(["charaforge", "eval", *words])
-
-
-_OPTION = {"max_prompts": "max-prompts"}
-
-
-def _check_poses(folder: Path, prompts: Path) -> None:
-    """Poses need a ControlNet, and none is there yet: say so rather than leave them out in silence."""
-    from charaforge.evaluation.prompts import load_prompts
-
-    posed = [prompt.id for prompt in load_prompts(prompts) if prompt.pose]
-    if posed:
-        raise NotMeasurableError(
-            f"{len(posed)} prompts name a pose of {folder}, and there is no ControlNet to render it",
-            "leave out --pose_dir: likeness is measured without poses",
-        )
-    get_logger(__name__).info("--pose_dir: no prompt of %s names a pose, so none is used", prompts)
+def _fresh(args: argparse.Namespace) -> Path | None:
+    """The fresh prompts: those named, else the shipped ones beside the shipped prompts."""
+    given: Path | None = args.fresh_prompts
+    if given is None and args.prompts.resolve() == shipped(PROMPTS).resolve():
+        return shipped(FRESH_PROMPTS)
+    return given

@@ -1,5 +1,5 @@
-"""``report.html`` and ``report.json``: one file to look at, one to compute with."""
+"""``report.html`` to look at, ``report.md`` to paste, ``report.json`` to compute with."""
 
-from charaforge.evaluation.report.page import write_report
+from charaforge.evaluation.report.page import write_refusal, write_report
 
-__all__ = ["write_report"]
+__all__ = ["write_refusal", "write_report"]

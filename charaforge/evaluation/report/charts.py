@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from charaforge.evaluation.results import ChoiceRecord
 from charaforge.evaluation.statistics import Interval
 from charaforge.evaluation.training_trace import Curve
 
@@ -109,6 +110,28 @@ def loss_plot(curves: Sequence[Curve], chosen_step: int | None) -> Markup:
             f'<text class="tick" x="{at}" y="14" text-anchor="middle">chosen: step {chosen_step:,}</text>'
         )
     return _svg(236, parts, "Loss against optimizer steps")
+
+
+def choice_plot(choice: ChoiceRecord) -> Markup:
+    """Share accepted by checkpoint: rings for the screening, discs for finalists, a line at the chosen."""
+    shown = choice.checkpoints
+    x, y = _Scale(0, max(len(shown) - 1, 1), 70, _WIDTH - 40), _Scale(0, 1, 200, 24)
+    parts = []
+    for k in range(5):
+        parts.append(f'<line class="grid" x1="50" x2="{_WIDTH - 24}" y1="{y(k / 4)}" y2="{y(k / 4)}"/>')
+        parts.append(f'<text class="tick" x="44" y="{y(k / 4) + 4}" text-anchor="end">{25 * k} %</text>')
+    for place, one in enumerate(shown):
+        at, label = x(place), f"{one.step:,}" if one.step is not None else one.name
+        parts.append(f'<text class="tick" x="{at}" y="222" text-anchor="middle">{escape(label)}</text>')
+        if one.name == choice.name:
+            parts.append(f'<line class="bar" x1="{at}" x2="{at}" y1="20" y2="200"/>')
+        if one.screened is not None:
+            parts.append(f'<circle class="ring" cx="{at}" cy="{y(one.screened)}" r="6"/>')
+        if one.measured is not None:
+            parts.append(
+                f'<g class="lora"><circle class="dot" cx="{at}" cy="{y(one.measured)}" r="6.5"/></g>'
+            )
+    return _svg(236, parts, "Share accepted by checkpoint")
 
 
 def _tick(x: float, top: float, bottom: float, text: str) -> str:

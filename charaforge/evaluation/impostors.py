@@ -1,0 +1,178 @@
+"""Impostors: pictures of other characters, that a likeness has to be held against.
+
+They come from packs of embeddings beside the identity model, from metadata tables and from folders. An
+impostor that shares hair and eye colour with the character is a hard negative; a third of the weight lies on
+these where there are any (see ``threshold``).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from charaforge.errors import ModelFileError, UsageError
+from charaforge.evaluation.identity import Embeddings
+from charaforge.evaluation.pictures import read_pictures
+from charaforge.perception.ccip import IdentityEncoder
+from charaforge.warehouse.layout import Warehouse
+from charaforge.warehouse.tables import is_usable, locate_picture, noted_traits, table_rows
+
+PER_CHARACTER = 12
+"""Pictures of one other character that are looked at; more say little more about it."""
+
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
+_COLORS = frozenset(
+    [
+        "aqua",
+        "black",
+        "blonde",
+        "blue",
+        "brown",
+        "green",
+        "grey",
+        "gray",
+        "orange",
+        "pink",
+        "purple",
+        "red",
+        "silver",
+        "white",
+        "yellow",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Impostors:
+    """Pictures of other characters.
+
+    Attributes:
+        kind: "real" pictures, or those "generated" by the model that is judged.
+        embeddings: (n, D), L2-normalised.
+        characters: Whom each shows; "" where nobody knows, then it counts as somebody of its own.
+        traits: Tags of that character's fixed traits; empty where nobody knows.
+    """
+
+    kind: str
+    embeddings: Embeddings
+    characters: tuple[str, ...]
+    traits: tuple[frozenset[str], ...]
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+
+def read_pack(path: Path, kind: str) -> Impostors:
+    """Read a pack: ``embeddings`` (n, D), and maybe ``characters`` (n,) and ``traits`` (n,) as comma lists.
+
+    Raises:
+        ModelFileError: it is no such file.
+    """
+    try:
+        with np.load(path) as pack:
+            embeddings = np.asarray(pack["embeddings"], np.float32)
+            names = pack["characters"].tolist() if "characters" in pack else [""] * len(embeddings)
+            traits = pack["traits"].tolist() if "traits" in pack else [""] * len(embeddings)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelFileError(
+            f"{path} is no pack of impostors: {error}", 'it holds an array "embeddings" (n, D)'
+        ) from error
+    return Impostors(kind, embeddings, tuple(names), tuple(_listed(text) for text in traits))
+
+
+def from_place(
+    place: Path, encoder: IdentityEncoder, warehouse: Warehouse, without: str, excluded: Iterable[Path] = ()
+) -> Impostors:
+    """Embed the impostors of a metadata table, or of a folder whose subfolders are named by characters.
+
+    Args:
+        place: The table or folder.
+        encoder: The identity model.
+        warehouse: For paths in the table.
+        without: Name of the character that is judged; its pictures are no impostors.
+        excluded: Pictures that are left out whatever the table says.
+
+    Raises:
+        UsageError: there is nothing at ``place``.
+    """
+    if place.is_dir():
+        listed = _in_folder(place)
+    elif place.is_file():
+        listed = _in_table(place, warehouse)
+    else:
+        raise UsageError(
+            f"there are no impostors at {place}", "give a folder of pictures or a metadata table"
+        )
+    left_out = {path.resolve() for path in excluded}
+    kept = [(p, c, t) for p, c, t in listed if c != without and p.resolve() not in left_out]
+    kept = _at_most(kept, PER_CHARACTER)
+    found = [encoder.embed(read_pictures([path for path, _, _ in part])) for part in _parts(kept)]
+    embeddings = np.concatenate(found) if found else encoder.embed([])
+    return Impostors("real", embeddings, tuple(c for _, c, _ in kept), tuple(t for _, _, t in kept))
+
+
+def joined(several: Sequence[Impostors]) -> Impostors:
+    """Put impostors of one kind together."""
+    return Impostors(
+        several[0].kind,
+        np.concatenate([one.embeddings for one in several]),
+        tuple(name for one in several for name in one.characters),
+        tuple(traits for one in several for traits in one.traits),
+    )
+
+
+def hard_negatives(impostors: Impostors, traits: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Mark (n,) the impostors that share hair colour and eye colour with a character of these traits."""
+    hair, eyes = _colored(traits, " hair"), _colored(traits, " eyes")
+    if not hair or not eyes:
+        return np.zeros(len(impostors), bool)
+    return np.array([bool(hair & one) and bool(eyes & one) for one in impostors.traits], bool)
+
+
+def _colored(traits: Iterable[str], end: str) -> frozenset[str]:
+    return frozenset(tag for tag in traits if tag.endswith(end) and tag.split()[0] in _COLORS)
+
+
+def _listed(text: str) -> frozenset[str]:
+    return frozenset(tag.strip() for tag in text.split(",") if tag.strip())
+
+
+_Listed = tuple[Path, str, frozenset[str]]
+
+
+def _in_folder(folder: Path) -> list[_Listed]:
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    return [(path, "" if path.parent == folder else path.parent.name, frozenset()) for path in files]
+
+
+def _in_table(table: Path, warehouse: Warehouse) -> list[_Listed]:
+    rows = [row for row in table_rows(table) if is_usable(row)]
+    found = [
+        (
+            locate_picture(row["image_path"], table, warehouse),
+            row.get("character", ""),
+            frozenset(noted_traits(row.get("notes", ""))) or _listed(row.get("tags", "")),
+        )
+        for row in rows
+        if row.get("image_path")
+    ]
+    return [one for one in found if one[0].is_file()]
+
+
+def _at_most(listed: Sequence[_Listed], count: int) -> list[_Listed]:
+    """Keep at most ``count`` pictures of each named character, spread over all of them."""
+    by_name: dict[str, list[_Listed]] = {}
+    for one in listed:
+        by_name.setdefault(one[1], []).append(one)
+    kept = []
+    for name, pictures in by_name.items():
+        step = 1 if not name or len(pictures) <= count else len(pictures) / count
+        taken = range(len(pictures)) if step == 1 else (int(i * step) for i in range(count))
+        kept += [pictures[i] for i in taken]
+    return kept
+
+
+def _parts(listed: Sequence[_Listed], size: int = 64) -> Iterable[Sequence[_Listed]]:
+    return (listed[start : start + size] for start in range(0, len(listed), size))

@@ -1,0 +1,24 @@
+"""Reading the pictures that are judged."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from charaforge.errors import PictureError
+
+
+def read_pictures(paths: Sequence[Path]) -> list[Image.Image]:
+    """Decode pictures as RGB.
+
+    Raises:
+        PictureError: one cannot be read.
+    """
+    pictures = []
+    for path in paths:
+        try:
+            with Image.open(path) as opened:
+                pictures.append(opened.convert("RGB"))
+        except OSError as error:
+            raise PictureError(f"{path} cannot be read: {error}", "restore it, or take it out") from error
+    return pictures

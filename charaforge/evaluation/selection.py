@@ -1,0 +1,217 @@
+"""From the checkpoints of a training run to one LoRA with an honest number.
+
+screening: every checkpoint, one picture per prompt -> the best few that pass the gates
+-> these with all seeds, and drift -> the earliest within a hundredth of the best
+-> the same at other weights -> the chosen one on prompts and seeds that had no part in the choice
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from charaforge.config import StrictModel
+from charaforge.errors import NotMeasurableError
+from charaforge.evaluation.arms import Arm, baselines
+from charaforge.evaluation.checkpoints import Checkpoint, checkpoints_of
+from charaforge.evaluation.choice import FINALISTS, best_few, better_weight, earliest_within
+from charaforge.evaluation.features import Features
+from charaforge.evaluation.gates import faults
+from charaforge.evaluation.plan import EvaluationPlan
+from charaforge.evaluation.prompts import EvalPrompt
+from charaforge.evaluation.protocol import (
+    Clock,
+    conclude,
+    gates_of,
+    prepare,
+    prompt_records,
+    stranger_measures,
+)
+from charaforge.evaluation.results import ArmResult, CandidateRecord, ChoiceRecord, Evaluation
+from charaforge.evaluation.scoring import Sitting, accepts, judge_arm
+from charaforge.evaluation.session import Session
+from charaforge.evaluation.study import Study, measurable_prompts
+from charaforge.generation.generator import Generator
+from charaforge.warehouse.layout import Warehouse
+
+_FRESH_SEEDS = 100_000
+"""How far the seeds of the published numbers lie from those of the choice."""
+
+
+class SelectionPlan(StrictModel):
+    """A choice among checkpoints, and the evaluation of what is chosen."""
+
+    evaluation: EvaluationPlan = Field(description="lora is the id of the LoRA; its prompts serve the choice")
+    fresh_prompts: Path | None = Field(
+        None, description="prompts of the published numbers; None: every other one is kept for them"
+    )
+    most: int = Field(8, ge=1, le=64, description="checkpoints that are looked at")
+    finalists: int = Field(FINALISTS, ge=1, description="checkpoints that are measured with all seeds")
+    weights: tuple[float, ...] = Field((0.6, 0.8), description="weights tried beside 1; empty: none")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One checkpoint at one weight, in one sitting."""
+
+    arm: Arm
+    result: ArmResult
+    faults: tuple[str, ...]
+
+
+def select(plan: SelectionPlan, warehouse: Warehouse, generator: Generator | None = None) -> Evaluation:
+    """Choose a checkpoint and a weight, and measure them on fresh prompts and seeds.
+
+    Nothing is replaced: ``checkpoints.adopt`` makes the chosen one the LoRA. Stopped at any moment and called
+    again it goes on from the pictures that are there, and finds the same.
+
+    Args:
+        plan: What is measured.
+        warehouse: Where the models are.
+        generator: Renders the pictures; a new one when None.
+
+    Raises:
+        NotMeasurableError: there are no checkpoints, or as of ``evaluate``.
+        UsageError, UnknownNameError: the plan names what is not there.
+    """
+    clock, asked = Clock(), plan.evaluation
+    known = checkpoints_of(asked.lora, warehouse, plan.most)
+    study = prepare(asked.model_copy(update={"lora": known[-1].name}), warehouse)
+    clock.lap("references and threshold")
+    session = Session(study, generator or Generator(warehouse))
+    prompts, fresh = _parted(study.prompts, plan)
+    choice = _Choosing(study, session, prompts, plan).choose(known)
+    clock.lap("choosing")
+    final = asked.model_copy(
+        update={
+            "lora": choice.name,
+            "lora_weight": choice.weight,
+            "first_seed": asked.first_seed + _FRESH_SEEDS,
+        }
+    )
+    chosen = replace(study, plan=final, prompts=fresh)
+    sitting = Sitting(fresh, final.first_seed, final.seeds)
+    told = conclude(chosen, session, sitting, clock, choice)
+    return told.model_copy(update={"lora": asked.lora})
+
+
+class _Choosing:
+    """The stages of one choice."""
+
+    def __init__(
+        self, study: Study, session: Session, prompts: tuple[EvalPrompt, ...], plan: SelectionPlan
+    ) -> None:
+        self._study, self._session, self._plan = study, session, plan
+        first, seeds = plan.evaluation.first_seed, plan.evaluation.seeds
+        self._screening = Sitting(prompts, first, 1)
+        self._close = Sitting(prompts, first, seeds)
+        self._traits = baselines(study.subject)[1]
+        self._base: dict[int, tuple[Features, ArmResult]] = {}
+
+    def choose(self, known: Sequence[Checkpoint]) -> ChoiceRecord:
+        """Screen, look closer, choose a step and a weight."""
+        arms = [self._arm(one, 1.0) for one in known]
+        screened = self._measured(arms, self._screening, drifting=False)
+        eligible = np.array([[not one.faults for one in screened]])
+        marks = best_few(_estimates(screened), eligible, self._plan.finalists)[0]
+        close = self._measured(
+            [a for a, on in zip(arms, marks, strict=True) if on], self._close, drifting=True
+        )
+        passing = np.array([[not one.faults for one in close]])
+        taken = close[int(earliest_within(_estimates(close), passing)[0])]
+        chosen = next(one for one in known if one.name == taken.arm.lora)
+        others = self._weights(chosen)
+        plain = accepts(taken.result, self._close.seeds)[:, :1]
+        weight = better_weight(
+            plain,
+            {w: accepts(one.result, 1) for w, one in others.items()},
+            {w: not one.faults for w, one in others.items()},
+        )
+        closely = {one.arm.name: one for one in close}
+        return ChoiceRecord(
+            name=chosen.name,
+            step=chosen.step,
+            weight=weight,
+            flattering=taken.result.accepted.estimate,
+            prompts=prompt_records(self._close),
+            seeds=self._close.seed_list,
+            checkpoints=tuple(
+                self._record(one, checkpoint.step, closely.get(one.arm.name))
+                for one, checkpoint in zip(screened, known, strict=True)
+            ),
+            weights=tuple(self._record(one, chosen.step, None) for one in others.values()),
+        )
+
+    def _weights(self, chosen: Checkpoint) -> dict[float, _Entry]:
+        arms = [self._arm(chosen, weight) for weight in sorted(set(self._plan.weights) - {1.0})]
+        found = self._measured(arms, self._screening, drifting=False) if arms else []
+        return {one.arm.weight: one for one in found}
+
+    def _measured(self, arms: Sequence[Arm], sitting: Sitting, drifting: bool) -> list[_Entry]:
+        base, words = self._baseline(sitting)
+        found = []
+        seen = self._session.show(arms, sitting)
+        for arm in arms:
+            result = judge_arm(
+                arm, seen[arm.name], base, sitting, self._study.yardstick, self._study.plan.out
+            )
+            if drifting:
+                result = self._with_drift(arm, result, sitting)
+            found.append(_Entry(arm, result, faults(gates_of(result, words))))
+        return found
+
+    def _baseline(self, sitting: Sitting) -> tuple[Features, ArmResult]:
+        """The base told the traits; what it looks like with one seed serves for all."""
+        if sitting.seeds not in self._base:
+            seen = self._session.show([self._traits], sitting)[self._traits.name]
+            told = judge_arm(self._traits, seen, seen, sitting, self._study.yardstick, self._study.plan.out)
+            self._base[sitting.seeds] = seen, told
+        return self._base[sitting.seeds]
+
+    def _with_drift(self, arm: Arm, result: ArmResult, sitting: Sitting) -> ArmResult:
+        alone = Arm("stranger-base", "Base, nobody named", "")
+        own = replace(arm, name=f"stranger-{arm.name}", words="")
+        told = stranger_measures(self._study, self._session, sitting, (alone, own))
+        return result.model_copy(update={"measures": (*result.measures, *told)})
+
+    def _arm(self, one: Checkpoint, weight: float) -> Arm:
+        name = f"step-{one.step:08d}" + ("" if weight == 1.0 else f"-weight-{weight:g}")
+        return Arm(name, f"Step {one.step:,}", self._study.subject.name, one.name, weight)
+
+    def _record(self, one: _Entry, step: int, closer: _Entry | None) -> CandidateRecord:
+        last = closer or one
+        seeds = self._close.seeds if closer else 1
+        return CandidateRecord(
+            name=one.arm.lora,
+            step=step,
+            weight=one.arm.weight,
+            screened=one.result.accepted.estimate,
+            measured=closer.result.accepted.estimate if closer else None,
+            pictures=last.result.accepted.pictures,
+            faults=last.faults,
+            files=tuple(picture.file for picture in last.result.pictures[::seeds]),
+        )
+
+
+def _estimates(entries: Sequence[_Entry]) -> np.ndarray:
+    return np.array([[one.result.accepted.estimate for one in entries]])
+
+
+def _parted(
+    prompts: tuple[EvalPrompt, ...], plan: SelectionPlan
+) -> tuple[tuple[EvalPrompt, ...], tuple[EvalPrompt, ...]]:
+    """Prompts of the choice, and those of the published numbers."""
+    if plan.fresh_prompts is not None:
+        known = {prompt.prompt for prompt in prompts}
+        fresh = [one for one in measurable_prompts(plan.fresh_prompts) if one.prompt not in known]
+        parts = prompts, tuple(fresh[: plan.evaluation.max_prompts])
+    else:
+        parts = prompts[::2], prompts[1::2]
+    if min(map(len, parts)) < 2:
+        raise NotMeasurableError(
+            f"{len(parts[0])} prompts for the choice and {len(parts[1])} fresh ones for its number",
+            "two of each are needed, 40 and 40 are called for: add prompts, or give --fresh-prompts",
+        )
+    return parts

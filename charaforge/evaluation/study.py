@@ -1,0 +1,125 @@
+"""Everything an evaluation needs before its first picture is rendered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from charaforge.errors import ConfigError, NotMeasurableError, UsageError
+from charaforge.evaluation.arms import native_side
+from charaforge.evaluation.features import look
+from charaforge.evaluation.judges import Judges, find_judge, open_judges, usual_tags
+from charaforge.evaluation.metrics import copying, corruption
+from charaforge.evaluation.metrics.joints import Points
+from charaforge.evaluation.plan import EvaluationPlan
+from charaforge.evaluation.poses import assign_poses, read_target
+from charaforge.evaluation.prompts import EvalPrompt, load_prompts
+from charaforge.evaluation.scoring import Yardstick, embeddings, preferred
+from charaforge.evaluation.standard import Standard, set_standard
+from charaforge.evaluation.subject import NameTraits, Subject, load_subject
+from charaforge.perception.opening import open_tagger
+from charaforge.warehouse.layout import Warehouse
+from charaforge.warehouse.registry import ModelEntry, Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What does not change while pictures are rendered and judged.
+
+    Attributes:
+        plan: What is measured.
+        registry: The models by name.
+        base: The base model.
+        lora: The LoRA.
+        prompts: Prompts in order.
+        judges: Who judges.
+        subject: Whom the LoRA shall show.
+        yardstick: What pictures are measured against.
+        side: Side of the pictures, px.
+    """
+
+    plan: EvaluationPlan
+    registry: Registry
+    base: ModelEntry
+    lora: ModelEntry
+    prompts: tuple[EvalPrompt, ...]
+    judges: Judges
+    subject: Subject
+    yardstick: Yardstick
+    side: int
+
+    def poses(self, prompts: Sequence[EvalPrompt]) -> tuple[dict[str, Path], dict[str, Points]]:
+        """Pose file and target key points by prompt id; nothing without ``pose_dir``."""
+        if self.plan.pose_dir is None:
+            return {}, {}
+        if self.judges.pose is None:
+            raise NotMeasurableError(
+                f"there is no pose estimator for pictures of {self.base.name}, so poses are not measurable",
+                "put one into models/pose, or leave out --pose_dir",
+            )
+        files = assign_poses(prompts, self.plan.pose_dir)
+        known = {path: read_target(path, self.side, self.judges.pose) for path in set(files.values())}
+        return files, {name: known[path] for name, path in files.items()}
+
+
+def prepare(plan: EvaluationPlan, warehouse: Warehouse) -> Study:
+    """Read prompts and references, open the judges and set the threshold.
+
+    Raises:
+        NotMeasurableError: faulty prompts, no identity model, too few impostors or references, or the measure
+            does not even accept real pictures of the character.
+        UsageError, UnknownNameError: the plan names what is not there.
+    """
+    registry = Registry(warehouse)
+    base, lora = registry.get(plan.model, "base"), registry.get(plan.lora, "lora")
+    prompts = measurable_prompts(plan.prompts)[: plan.max_prompts]
+    subject = load_subject(plan.table, plan.character, warehouse, _trait_finder(registry, base))
+    judges = open_judges(registry, base, subject, plan.impostors)
+    standard = set_standard(judges, subject)
+    side = native_side(base.card, base.family)
+    yardstick = _yardstick(judges, subject, standard)
+    return Study(plan, registry, base, lora, prompts, judges, subject, yardstick, side)
+
+
+def measurable_prompts(path: Path) -> tuple[EvalPrompt, ...]:
+    """Read a prompts file; its faults mean that nothing can be measured.
+
+    Raises:
+        NotMeasurableError: it has faults; all of them are named.
+        UsageError: it cannot be read.
+    """
+    try:
+        return load_prompts(path)
+    except ConfigError as error:
+        raise NotMeasurableError(
+            f"the prompts cannot be used; {error.message}",
+            f"mend these {len(error.faults)} faults; part of the prompts would measure something else",
+        ) from error
+
+
+def _yardstick(judges: Judges, subject: Subject, standard: Standard) -> Yardstick:
+    trained = look(judges, [path for path in subject.training if path.is_file()])
+    held_out, count = standard.held_out, standard.count
+    kind = preferred(held_out)
+    own, learnt = embeddings(held_out, kind), embeddings(trained, kind)
+    known = copying.originals(trained.hashes[:, 0], learnt, own[:count], own)
+    return Yardstick(
+        standard,
+        subject,
+        known,
+        corruption.bounds(held_out),
+        judges.encoder.threshold,
+        judges.names,
+    )
+
+
+def _trait_finder(registry: Registry, base: ModelEntry) -> NameTraits:
+    def find(paths: Sequence[Path]) -> tuple[str, ...]:
+        tagger = find_judge(registry, base, "tagger")
+        if tagger is None:
+            raise UsageError(
+                "the table lists no traits, and there is no tagger to find them",
+                'write "traits: long hair, …" into its column notes, or a WD14 tagger into models/taggers',
+            )
+        return usual_tags(open_tagger(registry, tagger.name).net, paths)
+
+    return find
