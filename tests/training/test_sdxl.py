@@ -30,8 +30,8 @@ from charaforge.training.setup import build
 from charaforge.warehouse.layout import Warehouse
 from tests.training.conftest import MakeConfig, Prepare
 
-WORDS = {"text_encoder_train": True, "text_encoder_learning_rate": 1e-2}
-TRAINED = {
+WORDS: dict[str, Any] = {"text_encoder_train": True, "text_encoder_learning_rate": 1e-2}
+TRAINED: dict[str, tuple[dict[str, Any], set[str]]] = {
     "unet": ({}, {"lora_unet"}),
     "both": (WORDS, {"lora_unet", "lora_te1", "lora_te2"}),
     "first": (WORDS | {"text_encoder_2_train": False}, {"lora_unet", "lora_te1"}),
