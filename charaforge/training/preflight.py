@@ -23,7 +23,7 @@ def report(run: Prepared) -> Iterator[str]:
     counts = f"{len(dataset.train)} to train on, {len(dataset.held_out)} held out"
     yield f"pictures  {counts}, {len(dataset.left_out)} left out"
     yield from (f"          left out: {line}" for line in dataset.left_out)
-    yield from (f"note      {line}" for line in dataset.notes)
+    yield from (f"note      {line}" for line in (*run.base.notes, *dataset.notes))
     yield f"sizes     {_sizes(dataset)}"
     yield f"trigger   {dataset.character or '(none: no character is named)'}"
     reader = Reader(bundle, config)

@@ -24,6 +24,17 @@ _MINI: Mapping[str, Any] = {
     "tag_dropout": 0.1,
 }
 _MINI_SIDE = 256
+_SDXL: Mapping[str, Any] = {
+    "rank": 16,
+    "alpha": 8,
+    "learning_rate": 3e-4,
+    "train_batch_size": 4,
+    "max_train_steps": 500,
+    "save_every_steps": 125,
+    "validate_every_steps": 50,
+    "min_snr_gamma": 8,
+    "max_token_length": 225,
+}
 
 
 def preset(base: ModelEntry) -> dict[str, Any]:
@@ -31,7 +42,9 @@ def preset(base: ModelEntry) -> dict[str, Any]:
 
     Args:
         base: the model. One that renders no more than 256 px (`max_side` of its card) is one of the mini
-        family.
+            family, of SD1.5 or SDXL.
     """
     largest = int(base.card.get("max_side") or 0)
-    return dict(_MINI) if 0 < largest <= _MINI_SIDE else {}
+    if 0 < largest <= _MINI_SIDE:
+        return dict(_MINI)
+    return dict(_SDXL) if base.family == "sdxl" else {}

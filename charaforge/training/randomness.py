@@ -28,14 +28,3 @@ def noise(shape: tuple[int, ...], seed: int, purpose: str, *place: int | str) ->
     """Return unit Gaussian noise, float32, from the CPU generator whatever the device."""
     generator = torch.Generator("cpu").manual_seed(derived_seed(seed, purpose, *place))
     return torch.randn(shape, generator=generator, dtype=torch.float32)
-
-
-def timestep(total: int, position: int, batch: int, seed: int, step: int) -> int:
-    """Return the timestep of the sample at `position` in the batch of a step.
-
-    Each is uniform within one of `batch` equal strata of 0 … total-1. Because the samples themselves come
-    shuffled, every sample sees every timestep alike, and the loss of a small batch is far less noisy than
-    with independent draws.
-    """
-    u = rng(seed, "timestep", step, position).random()
-    return min(int((position + u) / batch * total), total - 1)

@@ -23,6 +23,7 @@ from charaforge.training.setup import Plan, Prepared
 _MODULES = {"lora": "networks.lora", "loha": "lycoris.kohya", "lokr": "lycoris.kohya"}
 _SAME_NAMES = (
     "adaptive_noise_scale",
+    "clip_skip",
     "debiased_estimation_loss",
     "huber_c",
     "huber_schedule",

@@ -128,6 +128,7 @@ def sample_requests(config: TrainingConfig, base: str, lora: str) -> list[Genera
             model=base,
             loras=(LoraUse(name=lora),),
             seed=config.seed % (MAX_SEED + 1),
+            clip_skip=config.clip_skip,
         )
         for prompt in config.sample_prompts
     ]

@@ -97,3 +97,12 @@ def test_the_preset_of_mini_models_is_the_shipped_configuration(
     mini = ModelEntry("mini-sd", "base", "sd15", repository, embedded=True, card={"max_side": 128})
     assert TrainingConfig.model_validate(preset(mini) | {k: getattr(shipped, k) for k in own}) == shipped
     assert preset(ModelEntry("other", "base", "sd15", repository, embedded=False)) == {}
+
+
+def test_the_preset_of_sdxl_models_is_a_valid_configuration(repository: Path) -> None:
+    told = preset(ModelEntry("illustrious", "base", "sdxl", repository, embedded=False))
+    config = TrainingConfig.model_validate({**told, "train_data_dir": "a", "output_dir": "b"})
+    assert (config.min_snr_gamma, config.max_token_length) == (8.0, 225)
+    assert config.max_train_steps * config.pictures_per_step == 2000
+    small = ModelEntry("mini-sdxl", "base", "sdxl", repository, embedded=True, card={"max_side": 128})
+    assert preset(small)["rank"] == 8

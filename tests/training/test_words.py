@@ -88,6 +88,18 @@ def test_pain_5_2_captions_too_long_for_the_model_are_refused(
     assert prepared(make_config(max_truncated_share=0.2)).dataset.train
 
 
+def test_pain_5_2_a_dropped_caption_is_the_empty_prompt_and_none_is_dropped_in_validation(
+    make_config: MakeConfig, prepared: Prepare, tmp_path: Path
+) -> None:
+    run = prepared(make_config(caption_dropout=0.99))
+    words, _ = cached(run, tmp_path / "cache")
+    empty = encode_prompt(run.base.bundle, "").states
+    assert torch.allclose(words.of_draws([draw(0, wordless=True)]).states, empty, atol=1e-6)
+    sample = run.dataset.train[0]
+    whole = encode_prompt(run.base.bundle, sample.caption.text()).states
+    assert torch.allclose(words.plain(sample).states, whole, atol=1e-6)
+
+
 def test_a_skip_of_more_layers_than_there_are_is_refused(make_config: MakeConfig, prepared: Prepare) -> None:
     bundle = prepared(make_config()).base.bundle
     with pytest.raises(UsageError, match=r"clip_skip 3.*has 2 layers"):
@@ -157,8 +169,6 @@ def test_what_is_cached_is_what_is_encoded_live(
         with torch.no_grad():
             plain = reader.encode([sample.caption.text()])[0]
         assert torch.allclose(words.plain(sample).states, plain.states, atol=1e-6)
-    empty = words.of_draws([draw(0, wordless=True)])
-    assert torch.allclose(empty.states, encode_prompt(run.base.bundle, "").states, atol=1e-6)
 
 
 @pytest.mark.parametrize(
