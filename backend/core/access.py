@@ -69,7 +69,7 @@ class Access:
         origin = headers.get("origin")
         if origin is None or origin in self.origins:
             return None
-        if origin != "null" and urlsplit(origin).netloc == headers.get("host"):
+        if origin != "null" and _place(origin) == headers.get("host"):
             return None
         told = f"pages of {origin[:80]!r} may not call this service; add the origin to API_CORS_ORIGINS"
         return plain_problem(403, told, "foreign-origin")
@@ -86,6 +86,14 @@ class Access:
             return None
         told = "a token is needed: send `Authorization: Bearer API_TOKEN`, or open /login in the browser"
         return plain_problem(401, told, "token-needed")
+
+
+def _place(origin: str) -> str | None:
+    """Return host and port of an origin, None where it is no URL."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def is_loopback(host: str) -> bool:

@@ -1,0 +1,70 @@
+"""Batches as the service tells them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backend.core.problems import ProblemError, plain_problem
+from backend.jobs.queue import JobQueue
+from charaforge.jobstore.job import Job
+from charaforge.jobstore.marks import Failure
+from charaforge.jobstore.status import ItemView
+from charaforge.requests.batch_answers import BatchItem, BatchStatus, ItemFailure
+
+KINDS = ("batch", "verify")
+
+
+def batch_of(queue: JobQueue, job_id: str) -> Job:
+    """Return a batch.
+
+    Raises:
+        ProblemError: 404, there is no such job, or it is no batch.
+    """
+    job = queue.get(job_id)
+    if job.spec.kind not in KINDS:
+        told = f"the job {job_id} is no batch but of the kind {job.spec.kind!r}; see /api/v1/jobs/{job_id}"
+        raise ProblemError(plain_problem(404, told, "no-batch"))
+    return job
+
+
+def status_of(queue: JobQueue, job: Job) -> BatchStatus:
+    """Return how far a batch is."""
+    told = queue.store.status(job)
+    names = set(BatchStatus.model_fields) - {"failures", "folder", "options"}
+    return BatchStatus(
+        **{name: getattr(told, name) for name in names},
+        failures=[failure_of(job, failure) for failure in told.failures],
+        folder=job.spec.out,
+        options=dict(job.spec.options),
+    )
+
+
+def item_of(job: Job, view: ItemView) -> BatchItem:
+    """Return one item."""
+    url = ""
+    if view.image_path is not None:
+        relative = view.image_path.relative_to(job.pictures.out).as_posix()
+        url = f"/api/v1/images/{job.spec.out}/{relative}"
+    return BatchItem(
+        item=view.number,
+        state=view.state,
+        request=view.request,
+        note=view.note,
+        image_path=str(view.image_path or ""),
+        url=url,
+        failure=None if view.failure is None else failure_of(job, view.failure, view.note),
+    )
+
+
+def failure_of(job: Job, failure: Failure, note: dict[str, Any] | None = None) -> ItemFailure:
+    """Return why an item failed, with the row that it came from."""
+    known = note if note is not None else dict(job.items.item(failure.item).note)
+    row = known.get("row")
+    return ItemFailure(
+        item=failure.item,
+        row=row if isinstance(row, int) else None,
+        kind=failure.slug,
+        message=failure.message,
+        hint=failure.hint,
+        attempts=failure.attempts,
+    )
