@@ -1,0 +1,162 @@
+"""Two LoRAs of one character, on the same prompts and seeds: which one is it more often?"""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from charaforge.config import StrictModel
+from charaforge.evaluation.arms import Arm, baselines
+from charaforge.evaluation.catalogue import records
+from charaforge.evaluation.plan import EvaluationPlan
+from charaforge.evaluation.protocol import prepare, prompt_records
+from charaforge.evaluation.rendering import content_hash
+from charaforge.evaluation.report.cells import why_refused
+from charaforge.evaluation.results import ArmResult, MetricRecord, PromptRecord
+from charaforge.evaluation.scoring import Sitting, accepts, judge_arm
+from charaforge.evaluation.session import Session
+from charaforge.evaluation.statistics import Interval, difference
+from charaforge.evaluation.tables import between, markdown, told
+from charaforge.generation.generator import Generator
+from charaforge.warehouse.atomic import write_text
+from charaforge.warehouse.layout import Warehouse
+
+MARGIN = 0.05
+"""How far A may lie below B and still count as no worse."""
+
+
+class Comparison(StrictModel):
+    """The result of comparing two LoRAs."""
+
+    character: str = Field(description="whom both shall show")
+    model: str = Field(description="base model")
+    a: ArmResult = Field(description="the first LoRA")
+    b: ArmResult = Field(description="the second LoRA")
+    sha256: tuple[str, str] = Field(description="of what each draws with")
+    gain: Interval = Field(description="share of A minus share of B, paired by prompt")
+    margin: float = Field(description="A passes when the lower bound of the gain is at least minus this")
+    metrics: tuple[MetricRecord, ...] = Field(description="what the metrics are")
+    prompts: tuple[PromptRecord, ...] = Field(description="prompts in order")
+    seeds: tuple[int, ...] = Field(description="seeds in order")
+    command: str = Field(description="command line that repeats the comparison")
+
+    @property
+    def passed(self) -> bool:
+        """Whether A is no worse than B by more than the margin, with 95 % confidence."""
+        return self.gain.low >= -self.margin
+
+    @property
+    def headline(self) -> str:
+        """The result in one line."""
+        if self.gain.low > 0:
+            return f"{self.a.label} is better than {self.b.label}"
+        if self.gain.high < 0:
+            return f"{self.b.label} is better than {self.a.label}"
+        return f"{self.a.label} and {self.b.label} cannot be told apart with this many pictures"
+
+
+def compare(
+    plan: EvaluationPlan,
+    other: str,
+    word: str,
+    margin: float,
+    warehouse: Warehouse,
+    generator: Generator | None = None,
+) -> Comparison:
+    """Compare two LoRAs of one character.
+
+    Args:
+        plan: ``lora`` is A; prompts, seeds, references and settings hold for both.
+        other: Registry name of B.
+        word: Trigger word of B.
+        margin: See ``Comparison``.
+        warehouse: Where the models are.
+        generator: Renders the pictures; a new one when None.
+
+    Raises:
+        NotMeasurableError, UsageError, UnknownNameError: as of ``protocol.evaluate``.
+    """
+    study = prepare(plan, warehouse)
+    second = study.registry.get(other, "lora")
+    sitting = Sitting(study.prompts, plan.first_seed, plan.seeds)
+    traits = baselines(study.subject)[1]
+    arms = [
+        Arm("lora", plan.lora, study.subject.name, plan.lora, plan.lora_weight),
+        Arm("other", other, word, other, plan.lora_weight),
+    ]
+    seen = Session(study, generator or Generator(warehouse)).show([*arms, traits], sitting)
+    variances = study.yardstick.standard.reference_variances({arm.name: seen[arm.name] for arm in arms})
+    a, b = (
+        judge_arm(
+            arm, seen[arm.name], seen["traits"], sitting, study.yardstick, plan.out, variances[arm.name]
+        )
+        for arm in arms
+    )
+    return Comparison(
+        character=study.subject.name,
+        model=study.base.name,
+        a=a,
+        b=b,
+        sha256=(content_hash(study.lora), content_hash(second)),
+        gain=difference(accepts(a, plan.seeds), accepts(b, plan.seeds)),
+        margin=margin,
+        metrics=records(),
+        prompts=prompt_records(sitting),
+        seeds=sitting.seed_list,
+        command=plan.command,
+    )
+
+
+def write_comparison(found: Comparison, folder: Path) -> Path:
+    """Write ``comparison.json`` and ``comparison.md`` into ``folder``; return the path of the latter."""
+    write_text(folder / "comparison.json", found.model_dump_json(indent=2) + "\n")
+    path = folder / "comparison.md"
+    write_text(path, comparison_text(found))
+    return path
+
+
+def comparison_text(found: Comparison) -> str:
+    """The comparison as Markdown: both shares, their paired difference, all metrics, where they differ."""
+    both = (found.a, found.b)
+    shares: list[tuple[str, ...]] = [("LoRA", "n", "CCR", "95 % interval", "effective n")]
+    shares += [
+        (
+            one.label,
+            str(one.accepted.pictures),
+            f"{one.accepted.estimate:.3f}",
+            between(one.accepted),
+            f"{one.accepted.effective:.0f}",
+        )
+        for one in both
+    ]
+    parts = [
+        f"# {found.headline}",
+        f"{found.a.label} minus {found.b.label}: {found.gain.estimate:+.3f} ({between(found.gain)}), paired "
+        f"by prompt, {len(found.prompts)} prompts × {len(found.seeds)} seeds.",
+        markdown(shares),
+        markdown(_measures(found)),
+        "## Where they differ",
+        markdown(_differing(found)),
+        f"```\n{found.command}\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _measures(found: Comparison) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("metric", "unit", "better", found.a.label, found.b.label)]
+    for record in found.metrics:
+        one, two = (
+            next((m for m in arm.measures if m.name == record.name), None) for arm in (found.a, found.b)
+        )
+        if one and two and (one.estimate is not None or two.estimate is not None):
+            rows.append((record.label, record.unit, record.better, told(one), told(two)))
+    return rows
+
+
+def _differing(found: Comparison) -> list[tuple[str, ...]]:
+    """Pictures that one LoRA is accepted in and the other is not."""
+    rows: list[tuple[str, ...]] = [("prompt", "seed", found.a.label, found.b.label)]
+    for one, two in zip(found.a.pictures, found.b.pictures, strict=True):
+        if one.accepted != two.accepted:
+            words = tuple(why_refused(p) or f"accepted, {p.likeness:.2f}" for p in (one, two))
+            rows.append((one.prompt_id, str(one.seed), *words))
+    return rows if len(rows) > 1 else [*rows, ("–", "–", "–", "–")]
