@@ -31,6 +31,7 @@ VERBS: Mapping[str, str] = {
     "pose": "find key points, name poses, draw OpenPose maps",
     "merge": "merge what dedupe, tag and pose found into one table, with splits and a report",
     "curate": "a folder of pictures in, a clean training table out: dedupe, tag, pose, merge",
+    "lora": "look into LoRA files, convert, resize, merge and extract them",
     "models": "list models, fetch or add one, verify their files, remove one",
     "ui": "open the panel for browsers, in front of a running REST service",
     "mini": "draw pictures of the embedded mini world; train the models embedded with it",

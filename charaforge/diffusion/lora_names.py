@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 
-from charaforge.diffusion.bundle import Bundle
 from charaforge.diffusion.original_layout import unet_name
-from charaforge.diffusion.parts import Family
+from charaforge.diffusion.parts import Family, TextEncoder
 
 UNET_PREFIX = "lora_unet_"
 TEXT_PREFIX = "lora_te_text_model_"
@@ -45,12 +45,33 @@ class Place:
     block: str
 
     @property
+    def dotted(self) -> str:
+        """Its path with its part, as diffusers and peft write it: `unet.…`, `text_encoder.text_model.…`."""
+        return self.aliases[-2] if self.in_text_encoder else self.aliases[-1]
+
+    @property
     def in_text_encoder(self) -> bool:
         """Whether it belongs to a text encoder."""
         return self.block == _TEXT_BLOCK
 
 
-def places(bundle: Bundle) -> Iterator[Place]:
+class LoraTarget(Protocol):
+    """What LoRAs are for: a bundle, or a model of its shapes without weights."""
+
+    @property
+    def family(self) -> Family:
+        """Of the model."""
+
+    @property
+    def unet(self) -> UNet2DConditionModel:
+        """Predicts noise or velocity."""
+
+    @property
+    def text_encoders(self) -> tuple[TextEncoder, ...]:
+        """One, or SDXL's two."""
+
+
+def places(bundle: LoraTarget) -> Iterator[Place]:
     """Yield every layer that a LoRA can adapt, in the order of the models."""
     for path, module in bundle.unet.named_modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
@@ -85,7 +106,7 @@ def unet_family(unet_config: Mapping[str, Any]) -> Family:
     return "sdxl" if unet_config.get("addition_embed_type") == "text_time" else "sd15"
 
 
-def layer_paths(bundle: Bundle) -> dict[str, tuple[nn.Module, str]]:
+def layer_paths(bundle: LoraTarget) -> dict[str, tuple[nn.Module, str]]:
     """Return every layer that a LoRA can adapt: kohya's name -> (model it is part of, path within that)."""
     return {place.name: (place.model, place.path) for place in places(bundle)}
 
@@ -103,7 +124,7 @@ def block_of(original: str) -> str:
     return f"{found[1].upper()}{int(found[2]):02}" if found else ""
 
 
-def _text_names(bundle: Bundle, number: int, path: str) -> tuple[str, ...]:
+def _text_names(bundle: LoraTarget, number: int, path: str) -> tuple[str, ...]:
     """Return the names of a text encoder's layer: kohya's of this family first."""
     kohya = [f"lora_te{number}_text_model_{path.replace('.', '_')}"]
     kohya += [f"lora_te{number}_{path.replace('.', '_')}"]

@@ -43,7 +43,6 @@ _SAME_NAMES = (
     "scale_weight_norms",
     "seed",
     "timestep_sampling",
-    "zero_terminal_snr",
 )
 _OTHER_NAMES = {
     "ss_caption_dropout_rate": "caption_dropout",
@@ -79,6 +78,7 @@ def run_header(run: Prepared) -> dict[str, str]:
         module=_MODULES[config.network_type],
         extra={
             **_about_settings(config),
+            "ss_zero_terminal_snr": str(base.bundle.schedule.zero_terminal_snr),
             **_about_pictures(config, dataset),
             **_about_training(config, run.plan, dataset),
             **_about_publishing(config, dataset),

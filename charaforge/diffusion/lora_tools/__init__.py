@@ -1,0 +1,1 @@
+"""Work on LoRA files: told about, converted, resized, merged, extracted; what `charaforge lora` calls."""
