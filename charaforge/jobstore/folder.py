@@ -110,10 +110,6 @@ class JobFolder:
         """Return the done mark of a shard."""
         return self.done / f"{shard:05}.json"
 
-    def shard_try(self, shard: int) -> Path:
-        """Return what says which items of a shard are being rendered."""
-        return self.tries / f"{shard:05}.json"
-
     def alone_try(self, item: int, attempt: int) -> Path:
         """Return what says that an item is being rendered alone, for the nth time."""
         return self.tries / f"{item:06}.alone.{attempt}"

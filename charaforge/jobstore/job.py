@@ -180,6 +180,7 @@ class Job:
 
     def report(self, step: int, steps: int, note: str = "") -> None:
         """Tell how far the item at work is; advisory."""
+        self.files.remove(self.folder.progress)  # so that ext4 does not flush the new one
         self.files.write(self.folder.progress, canonical({"step": step, "steps": steps, "note": note}))
 
     def progress(self) -> tuple[int, int, str]:

@@ -81,8 +81,64 @@ class Failure:
         return Failure(item, error.slug, error.message, error.hint)
 
 
+class ShardTry:
+    """Which items of a shard are being rendered, written down before it begins; what a crash leaves.
+
+    Each time is a file of its own: ext4 flushes a file that takes the place of another one, which would cost
+    more than all the rest.
+
+    Args:
+        files: the disk.
+        folder: of the job.
+        shard: which one.
+        generation: of the claim that it is done under.
+    """
+
+    def __init__(self, files: Files, folder: JobFolder, shard: int, generation: int) -> None:
+        self._files = files
+        self._folder = folder
+        self._prefix = f"{shard:05}."
+        self._generation = generation
+        self._count = 0
+        self._written = [name for name in files.names(folder.tries) if name.startswith(self._prefix)]
+
+    def suspects(self) -> set[int]:
+        """Return the items that were at work when a worker ended unexpectedly, done since or not."""
+        found: set[int] = set()
+        for name in self._written:
+            data = self._files.read(self._folder.tries / name)
+            try:
+                told = json.loads(data) if data else {}
+                found |= {int(item) for key in ("suspects", "group") for item in told.get(key, [])}
+            except (ValueError, TypeError, AttributeError):
+                continue
+        return found
+
+    def begin(self, suspects: Iterable[int], group: Iterable[int]) -> None:
+        """Write down that a group of items is about to be rendered together."""
+        self._count += 1
+        name = f"{self._prefix}{self._generation}-{self._count}.json"
+        told = {"suspects": sorted(suspects), "group": sorted(group)}
+        self._files.write(self._folder.tries / name, canonical(told))
+        self._remove()
+        self._written = [name]
+
+    def end(self, suspects: Iterable[int] = ()) -> None:
+        """Write down that none is at work any more; suspects stay so."""
+        left = sorted(suspects)
+        if left:
+            self.begin(left, ())
+        else:
+            self._remove()
+
+    def _remove(self) -> None:
+        for name in self._written:
+            self._files.remove(self._folder.tries / name)
+        self._written = []
+
+
 class Tries:
-    """What is being tried in a job, written down before it begins; what a crash leaves.
+    """How often items were tried alone.
 
     Args:
         files: the disk.
@@ -92,28 +148,6 @@ class Tries:
     def __init__(self, files: Files, folder: JobFolder) -> None:
         self._files = files
         self._folder = folder
-
-    def suspects(self, shard: int) -> set[int]:
-        """Return the items that were at work when a worker ended unexpectedly, done since or not."""
-        data = self._files.read(self._folder.shard_try(shard))
-        try:
-            told = json.loads(data) if data else {}
-            return {int(item) for key in ("suspects", "group") for item in told.get(key, [])}
-        except (ValueError, TypeError, AttributeError):
-            return set()
-
-    def begin(self, shard: int, suspects: Iterable[int], group: Iterable[int]) -> None:
-        """Write down that a group of items is about to be rendered together."""
-        told = {"suspects": sorted(suspects), "group": sorted(group)}
-        self._files.write(self._folder.shard_try(shard), canonical(told))
-
-    def end(self, shard: int, suspects: Iterable[int] = ()) -> None:
-        """Write down that none is at work any more; suspects stay so."""
-        left = sorted(suspects)
-        if left:
-            self.begin(shard, left, ())
-        else:
-            self._files.remove(self._folder.shard_try(shard))
 
     def alone(self, item: int) -> int:
         """Return how often an item was begun alone and not ended."""

@@ -17,7 +17,7 @@ from charaforge.jobstore.claims import Claim
 from charaforge.jobstore.committer import Committer, Stopwatch
 from charaforge.jobstore.files import disk_full
 from charaforge.jobstore.job import Job
-from charaforge.jobstore.marks import ATTEMPTS, DoneMark, Failure
+from charaforge.jobstore.marks import ATTEMPTS, DoneMark, Failure, ShardTry
 from charaforge.jobstore.pictures import Stamp
 from charaforge.jobstore.spec import Item
 from charaforge.logs import get_logger
@@ -48,6 +48,7 @@ class ShardWork:
     def __init__(self, worker: Worker, job: Job, claim: Claim) -> None:
         self._worker, self._job, self._claim = worker, job, claim
         self._shard = claim.shard
+        self._try = ShardTry(job.files, job.folder, claim.shard, claim.generation)
         self._committer = Committer(job, worker.executor)
         self._suspects: set[int] = set()
         self._errors: dict[int, str] = {}
@@ -77,7 +78,7 @@ class ShardWork:
 
     def _pictures(self) -> None:
         items = self._job.items.shard(self._shard)
-        self._suspects = self._job.tries.suspects(self._shard)
+        self._suspects = self._try.suspects()
         left = [item for item in items if not self._job.settled(item.number)]
         self._suspects &= {item.number for item in left}
         for _, group in groupby(left, key=lambda item: item.micro_batch):
@@ -115,16 +116,13 @@ class ShardWork:
         """Render the items of a micro-batch: together those that no crash has befallen, then the others."""
         together = [item for item in items if item.number not in self._suspects]
         if together:
-            self._job.tries.begin(
-                self._shard,
-                self._suspects,
-                [*self._committer.pending, *(item.number for item in together)],
-            )
+            at_work = [*self._committer.pending, *(item.number for item in together)]
+            self._try.begin(self._suspects, at_work)
             self._suspects |= {item.number for item in self._together(together)}
         alone = [item for item in items if item.number in self._suspects]
         if alone:
             self._committer.wait()
-            self._job.tries.begin(self._shard, self._suspects, ())
+            self._try.begin(self._suspects, ())
         for item in alone:
             self._alone(item)
             self._suspects.discard(item.number)
@@ -258,7 +256,7 @@ class ShardWork:
             failed,
         )
         job.files.create(job.folder.done_mark(self._shard), mark.data())
-        job.tries.end(self._shard)
+        self._try.end()
         job.claims.clear([self._shard], {self._shard: self._claim.generation})
         job.events.tell("shard-done", shard=self._shard, done=len(stamps), failed=len(failed))
 
@@ -273,6 +271,6 @@ class ShardWork:
         if not self._job.claims.mine(self._claim):
             return  # the tries are those of the new owner
         try:
-            self._job.tries.end(self._shard, self._suspects)
+            self._try.end(self._suspects)
         except OSError:
             logger.warning("job %s: the tries of shard %d stay", self._job.id, self._shard)
