@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
@@ -24,14 +25,14 @@ class PictureFault(Exception):
         self.too_large = too_large
 
 
-def picture_size(path: Path) -> tuple[str, int, int]:
+def picture_size(file: Path | BinaryIO) -> tuple[str, int, int]:
     """Return format, width and height of a picture, from its header alone.
 
     Raises:
         PictureFault: it is none of PNG, JPEG, WebP, or has more than MAX_PIXELS.
     """
     try:
-        with Image.open(path, formats=tuple(FORMATS)) as image:
+        with Image.open(file, formats=tuple(FORMATS)) as image:
             kind, (width, height) = str(image.format), image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large("far too many") from None
@@ -42,14 +43,14 @@ def picture_size(path: Path) -> tuple[str, int, int]:
     return kind, width, height
 
 
-def check_decodes(path: Path) -> None:
+def check_decodes(file: Path | BinaryIO) -> None:
     """Decode a picture whose size was checked.
 
     Raises:
         PictureFault: it is cut off or broken.
     """
     try:
-        with Image.open(path, formats=tuple(FORMATS)) as image:
+        with Image.open(file, formats=tuple(FORMATS)) as image:
             image.load()
     except _BROKEN as error:
         raise PictureFault(f"is broken: {error}") from None

@@ -30,13 +30,11 @@ def take_in(warehouse: Warehouse, stream: BinaryIO) -> tuple[Upload, Path]:
         sha256.update(chunk)
     stream.seek(0)
     name = sha256.hexdigest()
-    place = warehouse.uploads / name[:2]
-    with replacing(place / f"{name}.part") as temporary:
-        with temporary.open("wb") as file:
-            shutil.copyfileobj(stream, file, CHUNK)
-        told = _checked(temporary, name)
-    path = place / f"{name}{FORMATS[told.format]}"
-    (place / f"{name}.part").replace(path)
+    told = _checked(stream, name)
+    stream.seek(0)
+    path = warehouse.uploads / name[:2] / f"{name}{FORMATS[told.format]}"
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        shutil.copyfileobj(stream, file, CHUNK)
     return told, path
 
 
@@ -55,11 +53,14 @@ def take_in_base64(warehouse: Warehouse, text: str) -> Path:
     return take_in(warehouse, io.BytesIO(data))[1]
 
 
-def _checked(path: Path, sha256: str) -> Upload:
+def _checked(stream: BinaryIO, sha256: str) -> Upload:
+    size = stream.seek(0, io.SEEK_END)
     try:
-        kind, width, height = picture_size(path)
-        check_decodes(path)
+        stream.seek(0)
+        kind, width, height = picture_size(stream)
+        stream.seek(0)
+        check_decodes(stream)
     except PictureFault as fault:
         status = 413 if fault.too_large else 415
         raise ProblemError(plain_problem(status, f"the file {fault}", "picture")) from None
-    return Upload(id=sha256, width=width, height=height, format=kind, bytes=path.stat().st_size)
+    return Upload(id=sha256, width=width, height=height, format=kind, bytes=size)

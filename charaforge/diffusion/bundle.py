@@ -24,7 +24,7 @@ from charaforge.diffusion.single_file_kind import predicting
 
 @dataclass(frozen=True)
 class Bundle:
-    """The parts of a model, in evaluation mode, all on one device and (but for an upcast VAE) of one type.
+    """The parts of a model, in evaluation mode and (but for an upcast VAE) of one type.
 
     Attributes:
         name: the name it was asked for by.
@@ -36,6 +36,7 @@ class Bundle:
         schedule: the noise schedule that the UNet was trained on.
         scheduler_config: the diffusers config that samplers are made from.
         sha256: fingerprint of the files it was loaded from, see `fingerprint`.
+        device: where the parts work; where memory is short, they lie elsewhere while they are idle.
     """
 
     name: str
@@ -47,11 +48,7 @@ class Bundle:
     schedule: NoiseSchedule
     scheduler_config: Mapping[str, Any]
     sha256: str
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.unet.device
+    device: torch.device
 
     @property
     def dtype(self) -> torch.dtype:
@@ -86,16 +83,18 @@ def load_bundle(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     card: Mapping[str, Any] = MappingProxyType({}),
+    lying: torch.device | None = None,
 ) -> Bundle:
     """Load a model; only safetensors are read, and nothing is downloaded.
 
     Args:
         path: a diffusers folder, which holds `model_index.json`, or a checkpoint in one `.safetensors` file.
         name: what the bundle shall be called in messages and provenance.
-        device: where to put the weights.
+        device: where the parts work.
         dtype: what the weights are cast to; see `vae_dtype` for the VAE's.
         card: its `prediction_type` ("epsilon", "v_prediction") and `zero_terminal_snr` (bool), where they are
             given, go before what the files say.
+        lying: where to put the weights for now; None: where they work.
 
     Raises:
         ModelFileError: a part is missing, broken or of another kind of model.
@@ -105,7 +104,7 @@ def load_bundle(
     schedule = NoiseSchedule.from_config(told)
     modules: tuple[nn.Module, ...] = (parts.unet, parts.vae, *parts.text_encoders)
     for module in modules:
-        module.requires_grad_(False).eval().to(device)
+        module.requires_grad_(False).eval().to(lying or device)
     return Bundle(
         name=name,
         family=parts.family,
@@ -116,6 +115,7 @@ def load_bundle(
         schedule=schedule,
         scheduler_config=told,
         sha256=fingerprint(path),
+        device=torch.device(device),
     )
 
 

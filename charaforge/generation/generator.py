@@ -128,8 +128,9 @@ class Generator:
         setting = self._prepare(run[0][1])
         rung = way.rung
         if rung is None:
-            rung = starting_rung(self._device, setting.size.width, setting.size.height)
+            rung = starting_rung(setting.base.bundle, setting.size.width, setting.size.height)
         ladder = MemoryLadder(rung)
+        apply_rung(setting.base.bundle, ladder.rung)
         drafts = self._drafts(run, setting, ladder.rung)
         for drafted in micro_batches(drafts, lambda draft: draft.words.length, way.micro_batch):
             batch = MicroBatch(tuple(self._job(draft, setting) for draft in drafted.items), drafted.size)
@@ -231,7 +232,7 @@ class Generator:
             ),
         )
         drafts = []
-        with only(setting.base.bundle, "text_encoders", rung, self._device):
+        with only(setting.base.bundle, "text_encoders", rung):
             for asked, request in filled:
                 drafts.append(Draft(asked, request, encoder.words(request.prompt, request.negative)))
         return drafts

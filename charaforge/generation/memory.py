@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
+from torch import nn
 
 from charaforge.diffusion.bundle import Bundle
 from charaforge.errors import GenerationError
@@ -64,20 +65,32 @@ def ran_out(error: BaseException) -> bool:
     )
 
 
-def starting_rung(device: torch.device, width: int, height: int) -> int:
-    """Return the rung that the free memory of a device calls for, for pictures of this size in pixels."""
-    if device.type != "cuda":
+def first_place(device: torch.device, size: int) -> torch.device:
+    """Return where weights of `size` bytes are put when they are loaded: where they work, if there is room."""
+    if device.type == "cuda" and torch.cuda.mem_get_info(device)[0] < size + _LOW_BYTES:
+        return torch.device("cpu")
+    return device
+
+
+def starting_rung(bundle: Bundle, width: int, height: int) -> int:
+    """Return the rung that the free memory calls for, for pictures of this size in pixels."""
+    if bundle.device.type != "cuda":
         return 0
-    free, _ = torch.cuda.mem_get_info(device)
-    if free < _LOW_BYTES:
+    away = [one for one in _modules(bundle) if _place(one).type != "cuda"]
+    free, _ = torch.cuda.mem_get_info(bundle.device)
+    left = free - sum(weight.nbytes for one in away for weight in one.parameters())
+    if left < _LOW_BYTES:
         return OFFLOAD
-    return TILES if free < _VAE_BYTES_PER_PIXEL * width * height else 0
+    return TILES if left < _VAE_BYTES_PER_PIXEL * width * height else 0
 
 
 def apply_rung(bundle: Bundle, rung: int) -> None:
     """Set a bundle to a rung, up or down."""
     vae: Any = bundle.vae
     (vae.enable_tiling if rung >= TILES else vae.disable_tiling)()
+    if rung < OFFLOAD:
+        for module in _modules(bundle):
+            _bring(module, bundle.device)
     if rung >= SLICES:
         bundle.unet.set_attention_slice("max")
     elif any("Sliced" in type(one).__name__ for one in bundle.unet.attn_processors.values()):
@@ -85,25 +98,32 @@ def apply_rung(bundle: Bundle, rung: int) -> None:
 
 
 @contextmanager
-def only(bundle: Bundle, part: str, rung: int, device: torch.device) -> Iterator[None]:
+def only(bundle: Bundle, part: str, rung: int) -> Iterator[None]:
     """Have only one part of a bundle on its device within the block, from the rung OFFLOAD on.
 
     Args:
         bundle: the model.
         part: "unet", "vae" or "text_encoders".
         rung: on lower ones nothing is moved.
-        device: where the part works.
     """
-    if rung < OFFLOAD or device.type == "cpu":
-        yield
-        return
-    parts: dict[str, Any] = {
-        "unet": [bundle.unet],
-        "vae": [bundle.vae],
-        "text_encoders": bundle.text_encoders,
-    }
-    for name, modules in parts.items():
-        for module in modules:
-            # the UNet tells where the bundle is; what words are encoded with follows it
-            module.to(device if name in (part, "unet" if part == "text_encoders" else part) else "cpu")
+    if rung >= OFFLOAD:
+        working = bundle.text_encoders if part == "text_encoders" else (getattr(bundle, part),)
+        for module in _modules(bundle):
+            if not any(module is one for one in working):
+                _bring(module, torch.device("cpu"))
+        for module in working:
+            _bring(module, bundle.device)
     yield
+
+
+def _modules(bundle: Bundle) -> tuple[nn.Module, ...]:
+    return (bundle.unet, bundle.vae, *bundle.text_encoders)
+
+
+def _place(module: nn.Module) -> torch.device:
+    return next(module.parameters()).device
+
+
+def _bring(module: nn.Module, device: torch.device) -> None:
+    if _place(module) != device:
+        module.to(device)

@@ -14,6 +14,7 @@ from charaforge.diffusion.bundle import Bundle, load_bundle
 from charaforge.diffusion.vae import load_vae, with_vae
 from charaforge.errors import CharaForgeError, ModelFileError
 from charaforge.generation.lora_shelf import LoraShelf
+from charaforge.generation.memory import first_place
 from charaforge.generation.model_memory import Kept, budget_on
 from charaforge.logs import get_logger
 from charaforge.perception.upscale import Upscaler
@@ -144,7 +145,8 @@ class ModelShelf:
             expected = sum(size for file, size, _ in stamp if file.endswith(".safetensors"))
             self._bases.make_room(expected, frozenset(self._pinned))
             self._vaes = {key: value for key, value in self._vaes.items() if key.split("/")[0] in self._bases}
-            bundle = load_bundle(weights, name, self._device, self._dtype, entry.card)
+            lying = first_place(self._device, expected)
+            bundle = load_bundle(weights, name, self._device, self._dtype, entry.card, lying)
             held = LoadedBase(bundle, entry.card, stamp, LoraShelf(bundle, self._registry))
             self._bases.put(name, held)
         return held

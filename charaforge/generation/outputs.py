@@ -15,7 +15,7 @@ from typing import Any
 from PIL.PngImagePlugin import PngInfo
 
 from charaforge.generation.provenance import GeneratedImage
-from charaforge.warehouse.atomic import write_bytes, write_json
+from charaforge.warehouse.atomic import create_bytes, write_json
 from charaforge.warehouse.layout import Warehouse
 
 COMPRESSION = 6  # of zlib; part of what decides a file's bytes
@@ -43,9 +43,8 @@ def save(image: GeneratedImage, folder: Path, facts: Mapping[str, Any] | None = 
         folder: where to; it is made where it is missing.
         facts: what else the sidecar shall say, e.g. the job's id and the time taken.
     """
-    path = _free_path(folder)
     data = png_bytes(image)
-    write_bytes(path, data)
+    path = _write_numbered(folder, data)
     sidecar = {
         **image.provenance,
         "parameters": image.parameters,
@@ -68,7 +67,12 @@ def png_bytes(image: GeneratedImage) -> bytes:
     return buffer.getvalue()
 
 
-def _free_path(folder: Path) -> Path:
-    """Return the path of the next picture in a folder."""
-    taken = [int(path.stem) for path in folder.glob("*.png") if path.stem.isdigit()]
-    return folder / f"{max(taken, default=0) + 1:04}.png"
+def _write_numbered(folder: Path, data: bytes) -> Path:
+    """Write a picture under the next free number of a folder; others may be writing there too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    number = max((int(path.stem) for path in folder.glob("*.png") if path.stem.isdigit()), default=0)
+    while True:
+        number += 1
+        path = folder / f"{number:04}.png"
+        if create_bytes(path, data, durable=True):
+            return path

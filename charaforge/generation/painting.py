@@ -71,7 +71,7 @@ def paint(setting: Setting, batch: MicroBatch[Job], rung: int, on_step: OnStep) 
         return
     latents = _Passes(setting, batch.padded, rung, on_step).run()
     bundle = setting.base.bundle
-    with only(bundle, "vae", rung, latents.device):
+    with only(bundle, "vae", rung):
         for place, job in enumerate(batch.items):
             yield _finished(decode(bundle, latents[place : place + 1]), job, setting)
 
@@ -86,7 +86,6 @@ class _Passes:
         self._rung = rung
         self._on_step = on_step
         self._bundle: Bundle = setting.base.bundle
-        self._device = self._bundle.device
 
     def run(self) -> Tensor:
         """Return the latents of the last pass, (B, C, h, w)."""
@@ -102,7 +101,7 @@ class _Passes:
         request = self._requests[0]
         passes = 2 if self._setting.size.first else 1
         draws = generators(self._requests)
-        with only(self._bundle, "unet", self._rung, self._device):
+        with only(self._bundle, "unet", self._rung):
             return denoise(
                 self._bundle,
                 guide=guide(self._bundle, [job.words for job in self._jobs], request.guidance_scale, size),
@@ -128,7 +127,7 @@ class _Passes:
         if init is None:
             return None
         canvases = [_canvas(job) for job in self._jobs]
-        with only(self._bundle, "vae", self._rung, self._device):
+        with only(self._bundle, "vae", self._rung):
             kept = torch.cat([encode(self._bundle, canvas.kept) for canvas in canvases])
             work = [encode(self._bundle, canvas.work) for canvas in canvases] if init.fill == "blur" else None
         latents = torch.cat(work) if work else kept
@@ -149,7 +148,7 @@ class _Passes:
             _, height, width = self._shape((size.width, size.height))
             return F.interpolate(latents.float(), (height, width), mode="bilinear").to(latents.dtype)
         larger = []
-        with only(self._bundle, "vae", self._rung, self._device):
+        with only(self._bundle, "vae", self._rung):
             for place in range(len(latents)):
                 image = decode(self._bundle, latents[place : place + 1])
                 if self._setting.between is not None:

@@ -50,10 +50,10 @@ def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
         temporary.write_bytes(data)
 
 
-def create_bytes(path: Path, data: bytes) -> bool:
+def create_bytes(path: Path, data: bytes, durable: bool = False) -> bool:
     """Write `data` as `path` unless there is one already; of several who try, one succeeds, on NFS too.
 
-    Not flushed to the disk, see `replacing`. The folder must be there.
+    The folder must be there; `durable` as in `replacing`.
 
     Returns:
         Whether this call made it.
@@ -61,6 +61,8 @@ def create_bytes(path: Path, data: bytes) -> bool:
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         temporary.write_bytes(data)
+        if durable:
+            _flush(temporary)
         os.link(temporary, path)
     except FileExistsError:
         return False
@@ -70,6 +72,8 @@ def create_bytes(path: Path, data: bytes) -> bool:
         return _create_without_link(path, data)
     finally:
         temporary.unlink(missing_ok=True)
+    if durable:
+        _flush(path.parent)
     return True
 
 

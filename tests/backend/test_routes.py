@@ -4,6 +4,7 @@ import io
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,18 @@ def test_an_upload_is_named_by_its_bytes(client: TestClient, warehouse: Warehous
     assert [path.name for path in warehouse.uploads.rglob("*.*")] == [f"{told['id']}.webp"]
     missing = client.post(f"{API}/img2img", json={**BODY, "image": "0" * 64})
     assert "no upload" in missing.json()["errors"][0]["message"]
+
+
+def test_the_same_picture_from_several_at_once_is_one_upload(
+    client: TestClient, warehouse: Warehouse
+) -> None:
+    buffer = io.BytesIO()
+    Image.effect_noise((256, 256), 90).save(buffer, "PNG")
+    files = {"file": ("x.png", buffer.getvalue())}
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(client.post, f"{API}/uploads", files=files) for _ in range(24)]
+    assert {one.result().status_code for one in asked} == {201}
+    assert len([path for path in warehouse.uploads.rglob("*") if path.is_file()]) == 1
 
 
 def test_a_job_in_the_background(client: TestClient) -> None:

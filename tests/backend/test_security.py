@@ -109,7 +109,9 @@ def test_allowed_hosts_are_served(warehouse: Warehouse, monkeypatch: pytest.Monk
     assert client.get("/api/v1/schedulers").status_code == 200
 
 
-@pytest.mark.parametrize("origin", ["http://evil.test", "null", "http://localhost:3000"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.test", "null", "http://localhost:3000", "http://[", "http://[x]:a"]
+)
 def test_a_foreign_origin_is_refused(client: TestClient, origin: str) -> None:
     answer = client.post(TXT2IMG, json={"prompt": "x"}, headers={"Origin": origin})
     assert kind(answer) == (403, "foreign-origin")

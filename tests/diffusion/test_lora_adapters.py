@@ -69,6 +69,7 @@ def test_a_lora_acts_as_in_plain_diffusers(
             bundle.schedule,
             {},
             bundle.sha256,
+            bundle.device,
         )
     )
     assert float((ours - before).abs().max()) > 0.05

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +12,17 @@ import torch
 from charaforge.errors import GenerationError
 from charaforge.generation import painting
 from charaforge.generation.generator import Generator, Way
-from charaforge.generation.memory import OFFLOAD, SINGLES, SLICES, TILES, ran_out, starting_rung
+from charaforge.generation.memory import (
+    OFFLOAD,
+    SINGLES,
+    SLICES,
+    TILES,
+    apply_rung,
+    first_place,
+    only,
+    ran_out,
+    starting_rung,
+)
 from charaforge.generation.outputs import png_bytes
 from charaforge.requests.generation import GenerationRequest
 
@@ -80,10 +92,65 @@ def test_what_running_out_looks_like() -> None:
     assert not ran_out(RuntimeError("shapes do not fit"))
 
 
-@pytest.mark.parametrize(("free_gib", "rung"), [(1.0, OFFLOAD), (4.0, TILES), (40.0, 0)])
+class Part:
+    """Stands for a part of a model on a device that this machine may not have; it knows where it was put."""
+
+    def __init__(self, place: str, gib: float = 0.0) -> None:
+        self.place = torch.device(place)
+        self._bytes = int(gib * 2**30)
+        self.attn_processors: dict[str, Any] = {}
+
+    def parameters(self) -> Iterator[Any]:
+        yield SimpleNamespace(device=self.place, nbytes=self._bytes)
+
+    def to(self, device: torch.device) -> None:
+        self.place = device
+
+    def enable_tiling(self) -> None: ...
+
+    disable_tiling = enable_tiling
+
+
+def parts_on(place: str, gib: float = 0.0, works: str = "cuda:0") -> Any:
+    told = {"unet": Part(place, gib), "vae": Part(place), "text_encoders": (Part(place), Part(place))}
+    return SimpleNamespace(device=torch.device(works), **told)
+
+
+def places(bundle: Any) -> list[str]:
+    return [part.place.type for part in (bundle.unet, bundle.vae, *bundle.text_encoders)]
+
+
+def test_from_a_rung_on_only_the_part_at_work_is_on_the_device() -> None:
+    bundle = parts_on("cuda:0")
+    with only(bundle, "unet", TILES):
+        assert places(bundle) == ["cuda"] * 4
+    with only(bundle, "vae", OFFLOAD):
+        assert places(bundle) == ["cpu", "cuda", "cpu", "cpu"]
+    with only(bundle, "text_encoders", OFFLOAD):
+        assert places(bundle) == ["cpu", "cpu", "cuda", "cuda"]
+    with only(bundle, "unet", SLICES):
+        assert places(bundle) == ["cuda", "cpu", "cpu", "cpu"]
+    apply_rung(bundle, OFFLOAD)
+    assert places(bundle) == ["cuda", "cpu", "cpu", "cpu"]
+    apply_rung(bundle, TILES)
+    assert places(bundle) == ["cuda"] * 4
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "away_gib", "rung"),
+    [(1.0, 0.0, OFFLOAD), (4.0, 0.0, TILES), (40.0, 0.0, 0), (40.0, 39.0, OFFLOAD), (40.0, 5.0, 0)],
+)
 def test_little_free_memory_starts_further_up(
-    monkeypatch: pytest.MonkeyPatch, free_gib: float, rung: int
+    monkeypatch: pytest.MonkeyPatch, free_gib: float, away_gib: float, rung: int
 ) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (int(free_gib * 2**30), 2**36))
-    assert starting_rung(torch.device("cuda", 0), 1024, 1024) == rung
-    assert starting_rung(torch.device("cpu"), 1024, 1024) == 0
+    assert starting_rung(parts_on("cpu", away_gib), 1024, 1024) == rung
+    assert starting_rung(parts_on("cpu", away_gib, works="cpu"), 1024, 1024) == 0
+
+
+def test_a_model_that_does_not_fit_is_loaded_beside_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (8 * 2**30, 2**36))
+    device = torch.device("cuda", 0)
+    assert first_place(device, 4 * 2**30) == device
+    assert first_place(device, 7 * 2**30) == torch.device("cpu")
+    assert first_place(torch.device("cpu"), 2**40) == torch.device("cpu")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,6 +53,14 @@ def test_pictures_are_numbered_on_and_never_overwritten(image: GeneratedImage, f
     assert save(image, folder).image_path.name == "0042.png"
     assert save(image, folder).image_path.name == "0043.png"
     assert (folder / "0041.png").read_bytes() == b"mine"
+
+
+def test_several_who_write_into_one_folder_lose_nothing(image: GeneratedImage, folder: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        saved = list(pool.map(lambda number: save(image, folder, {"number": number}), range(24)))
+    assert len({one.image_path for one in saved}) == 24
+    told = [json.loads(one.metadata_path.read_text(encoding="utf-8"))["number"] for one in saved]
+    assert told == list(range(24))
 
 
 def test_folders_are_dated_in_utc(tiny: Warehouse) -> None:

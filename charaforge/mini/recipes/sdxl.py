@@ -47,7 +47,7 @@ TIME_WIDTH = 32
 """Sinusoidal features per size number."""
 _BATCH = 32
 _SAMPLES = 1_000_000
-_RATE = Rate(peak=1.2e-3, warm_up=300, decay_share=0.25)
+_RATE = Rate(peak=6e-4, warm_up=300, decay_share=0.5)
 _CHECKPOINT_S = 240.0
 _CROP_SHARE = 0.2
 _MOST_CELLS = 2
