@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from charaforge.logs import Progress
+from charaforge.training.arrangement import kept_activations
 from charaforge.training.batches import Draw, by_key, draws, micro_batches
 from charaforge.training.checkpoint import RunState
 from charaforge.training.interrupt import Interrupt
@@ -113,7 +114,8 @@ def take_step(setup: Setup, state: RunState) -> Tensor:
     for micro in micro_batches(batch, processes.rank, processes.count, config.train_batch_size):
         for group in by_key(micro, setup.deck.shapes):
             with setup.adapter.dropping([(draw.step, draw.position) for draw in group]):
-                loss = _losses_of(setup, group).sum() / config.pictures_per_step
+                with kept_activations(config, processes.device):
+                    loss = _losses_of(setup, group).sum() / config.pictures_per_step
                 (loss * scale).backward()
             total += loss.detach()
     return torch.stack([total, _correct(setup, state, scale)])

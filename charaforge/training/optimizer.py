@@ -18,8 +18,6 @@ Options = dict[str, Any]
 
 _BETAS = (0.9, 0.99)
 _BITSANDBYTES = frozenset({"adamw8bit", "lion", "lion8bit"})
-_WORTH_8_BITS = 4096
-"""Weights of a tensor from which bitsandbytes keeps its state in 8 bits."""
 
 
 def choose_optimizer(config: TrainingConfig) -> tuple[str, str]:
@@ -66,22 +64,6 @@ def build_optimizer(name: str, groups: Groups, config: TrainingConfig) -> torch.
             f"optimizer {name} does not take these arguments ({given}): {error}",
             "change optimizer_args, adam_betas or adam_epsilon",
         ) from error
-
-
-def state_bytes(name: str, sizes: Sequence[int]) -> int:
-    """Return the bytes that an optimiser known by name keeps for tensors of these numbers of weights.
-
-    An optimiser by import path is taken for one with two float32 values per weight.
-    """
-    eight_bit = name.endswith("8bit")
-    moments = 1 if name.startswith("lion") else 4 if name == "prodigy" else 2
-    total = 0
-    for size in sizes:
-        if eight_bit and size >= _WORTH_8_BITS:
-            total += moments * (size + 4 * -(-size // 256))
-        else:
-            total += moments * 4 * size
-    return total
 
 
 def _options(name: str, config: TrainingConfig) -> Options:

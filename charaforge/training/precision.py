@@ -31,6 +31,16 @@ def compute_dtype(asked: str, device: torch.device) -> tuple[torch.dtype, str]:
     return _DTYPES[asked], ""
 
 
+def kept_format(asked: str, dtype: torch.dtype) -> str:
+    """Return the format in which the frozen UNet is kept; "" where that is the one it computes in.
+
+    Args:
+        asked: `base_precision` of the configuration.
+        dtype: what it computes in.
+    """
+    return "" if asked in ("auto", dtype_name(dtype)) else asked
+
+
 def dtype_name(dtype: torch.dtype) -> str:
     """Return "fp32", "fp16" or "bf16"."""
     return _NAMES[dtype]

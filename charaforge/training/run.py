@@ -7,6 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from charaforge.config import dump_yaml
 from charaforge.errors import UsageError
 from charaforge.logs import get_logger
@@ -60,7 +62,7 @@ def prepare(config: TrainingConfig, warehouse: Warehouse) -> Prepared:
     """
     processes = Processes()
     plan = make_plan(config, processes)
-    base = load_base(config, warehouse, processes.device)
+    base = load_base(config, warehouse, torch.device("cpu"))
     dataset = load_dataset(config, warehouse, base.resolution, base.multiple)
     prepared = Prepared(config, plan, base, dataset, processes)
     check_captions(prepared)

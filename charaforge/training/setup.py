@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers.models.attention_processor import AttnProcessor
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 
 from charaforge.diffusion.noise import NoiseSchedule
+from charaforge.training.arrangement import cast, finish, place
 from charaforge.training.base import Base
 from charaforge.training.batches import Deck
 from charaforge.training.cache import TensorCache
@@ -22,6 +21,7 @@ from charaforge.training.network import Adapter
 from charaforge.training.optimizer import build_optimizer, choose_optimizer
 from charaforge.training.precision import compute_dtype, dtype_name
 from charaforge.training.processes import Processes
+from charaforge.training.residency import release
 from charaforge.training.validation import Validation
 from charaforge.training.words import CachedWords, LiveWords, Words
 
@@ -95,12 +95,19 @@ def make_plan(config: TrainingConfig, processes: Processes) -> Plan:
     """Decide number format and optimiser from what was asked for and what the machine can do."""
     dtype, told = compute_dtype(config.mixed_precision, processes.device)
     optimizer, also_told = choose_optimizer(config)
-    return Plan(dtype, optimizer, tuple(line for line in (told, also_told) if line))
+    offload = ""
+    if config.activation_offload and processes.device.type == "cpu":
+        offload = "activation_offload does nothing on a CPU"
+    return Plan(dtype, optimizer, tuple(line for line in (told, also_told, offload) if line))
 
 
 def identity(run: Prepared) -> dict[str, Any]:
     """Return everything that decides what a run computes; only a state with an equal one is gone on with."""
-    free = {"output_dir", "save_every_steps", "sample_prompts", "dataset_meta", "train_data_dir", "model_id"}
+    files = {"output_dir", "dataset_meta", "train_data_dir", "model_id"}
+    shown = {"sample_prompts", "sample_negative", "sample_every_steps", "tensorboard", "wandb_project"}
+    kept = {"save_every_steps", "keep_last", "max_rollbacks", "log_every_steps"}
+    memory = {"gradient_checkpointing", "activation_offload"}
+    free = files | shown | kept | memory
     return {
         **run.config.model_dump(mode="json", exclude=free),
         "base": run.base.bundle.sha256,
@@ -114,16 +121,28 @@ def identity(run: Prepared) -> dict[str, Any]:
 
 
 def build(run: Prepared, cache: TensorCache) -> Setup:
-    """Compute latents and captions, then turn the base into what is trained."""
+    """Compute latents and captions, then turn the base into what is trained.
+
+    The base comes loaded into the computer's memory. VAE, text encoders and UNet come to the device one after
+    the other; what is not needed any more goes before the next comes.
+    """
     config, dtype, bundle, device = run.config, run.plan.dtype, run.base.bundle, run.processes.device
+    nn.Module.to(bundle.vae, device)
     encoder = LatentEncoder(bundle, cache)
     latents = Latents(run.dataset.train, encoder, device, config.prior_loss_weight)
     held_out = [encoder.latent(sample).to(device) for sample in run.dataset.held_out]
+    release(bundle.vae)
+    for text_encoder in bundle.text_encoders:
+        nn.Module.to(text_encoder, device)
     words = _words(run, cache)
     words_learn = config.trained_parts != ("unet",)
-    encoders = [_cast(encoder, dtype) for encoder in bundle.text_encoders] if words_learn else []
-    unet = _prepared(bundle.unet, dtype)
+    if not words_learn:
+        release(*bundle.text_encoders)
+    encoders = [cast(encoder, dtype) for encoder in bundle.text_encoders] if words_learn else []
+    unet = bundle.unet
+    place(unet, config, dtype, device)
     adapter = Adapter(unet, encoders, config, dtype)
+    finish(unet, config, checkpointing=_checkpointing(run))
     return Setup(
         config=config,
         processes=run.processes,
@@ -139,6 +158,23 @@ def build(run: Prepared, cache: TensorCache) -> Setup:
     )
 
 
+def _checkpointing(run: Prepared) -> bool:
+    """Return whether activations are computed twice: as told, or if they would not fit into the GPU."""
+    told, device = run.config.gradient_checkpointing, run.processes.device
+    if told != "auto":
+        return told
+    if device.type != "cuda":
+        return False
+    from charaforge.training.footprint.estimate import Estimator
+
+    free, _ = torch.cuda.mem_get_info(device)
+    sizes = [sample.size for sample in run.dataset.train]
+    largest = max(sizes, key=lambda size: size[0] * size[1])
+    estimator = Estimator(run.base.bundle, run.config, run.plan.dtype, run.plan.optimizer, largest)
+    weights = estimator.footprint(run.config.train_batch_size, checkpointing=True).weights
+    return estimator.needs_checkpointing(free + weights, run.config.train_batch_size)
+
+
 def _groups(adapter: Adapter, config: TrainingConfig) -> list[dict[str, Any]]:
     """Return the adapter's weights, one group for each learning rate, with its peak."""
     text = config.text_learning_rate
@@ -152,19 +188,3 @@ def _words(run: Prepared, cache: TensorCache) -> Words:
         return LiveWords(run.base.bundle, run.dataset.train, run.config)
     data = run.dataset
     return CachedWords(run.base.bundle, data.train, data.held_out, run.config, cache, run.plan.dtype)
-
-
-def _prepared(unet: UNet2DConditionModel, dtype: torch.dtype) -> nn.Module:
-    """Return the UNet in the format it computes in, laid out as that is fastest."""
-    ready = _cast(unet, dtype)
-    if unet.device.type == "cpu" and dtype == torch.bfloat16:
-        ready.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        unet.set_attn_processor(AttnProcessor())  # faster than fused attention in bf16 on a CPU
-    return ready
-
-
-def _cast(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Cast every parameter in place; the models' own `to` would warn."""
-    for parameter in module.parameters():
-        parameter.data = parameter.data.to(dtype)
-    return module
