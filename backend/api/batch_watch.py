@@ -23,6 +23,7 @@ from charaforge.requests.batch_answers import ENDED, BatchItems, BatchList, Batc
 
 router = APIRouter(prefix="/batch", tags=["batch"], responses=responses(401, 403, 404, 422))
 POLL_S = 0.5
+QUIET_S = 15.0  # after so long a sign of life is sent, so that nobody on the way closes the connection
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {"description": "events", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
 }
@@ -112,6 +113,7 @@ def archive(
 async def _stream(job: Job, queue: JobQueue, after: int, stopping: Stopping) -> AsyncIterator[str]:
     yield "retry: 2000\n\n"
     before: BatchStatus | None = None
+    quiet_s = 0.0
     while not stopping.is_set():
         told = await run_in_threadpool(status_of, queue, job)
         found = await run_in_threadpool(job.events.since, after)
@@ -125,6 +127,10 @@ async def _stream(job: Job, queue: JobQueue, after: int, stopping: Stopping) -> 
             return
         if not found:
             await asyncio.sleep(POLL_S)
+            quiet_s += POLL_S
+            if quiet_s >= QUIET_S:
+                quiet_s = 0.0
+                yield ": nothing new\n\n"
 
 
 def _message(name: str, data: dict[str, Any], number: str = "") -> str:

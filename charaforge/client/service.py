@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -12,6 +14,7 @@ import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from charaforge.client.answers import read_problem, tell
+from charaforge.client.batches import Batches
 from charaforge.errors import ServiceError
 from charaforge.requests.answers import (
     Health,
@@ -70,6 +73,11 @@ class Service:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def batches(self) -> Batches:
+        """The methods about batches and workers."""
+        return Batches(self)
 
     def close(self) -> None:
         """Let its connections go."""
@@ -172,6 +180,40 @@ class Service:
         """Return a picture or sidecar by the `url` of `outputs`."""
         return self._get(url.removeprefix(PREFIX)).content
 
+    def train(self, **fields: Any) -> JobReply:
+        """Queue a training; `job` and `wait` tell how far it is."""
+        return self._read(JobReply, self._post("/train", fields))
+
+    def curate(self, folder: str, character: str, **fields: Any) -> JobReply:
+        """Queue the curation of a folder of pictures."""
+        return self._read(
+            JobReply, self._post("/curate", {"folder": folder, "character": character, **fields})
+        )
+
+    def evaluate(self, lora: str, **fields: Any) -> JobReply:
+        """Queue the evaluation of a LoRA."""
+        return self._read(JobReply, self._post("/eval/report", {"lora": lora, **fields}))
+
+    def call(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """Ask a route."""
+        return self._send(method, path, **more)
+
+    def read(self, kind: type[Answer], answer: httpx.Response) -> Answer:
+        """Return an answer as a model."""
+        return self._read(kind, answer)
+
+    @contextmanager
+    def stream(self, path: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
+        """Ask a route whose answer is read piece by piece."""
+        try:
+            with self._http.stream("GET", PREFIX + path, headers=headers) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise tell(read_problem(answer.content, answer.status_code))
+                yield answer
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
     def _picture(self, route: str, prompt: str, fields: dict[str, Any]) -> PictureReply:
         return self._read(PictureReply, self._post(route, {"prompt": prompt, **fields}))
 
@@ -187,13 +229,16 @@ class Service:
         try:
             answer = self._http.request(method, PREFIX + path, **more)
         except httpx.HTTPError as error:
-            raise ServiceError(
-                f"the service at {self.url} cannot be reached ({error})",
-                "start it: uvicorn backend.main:app; or set CHARAFORGE_API_URL",
-            ) from error
+            raise self._unreachable(error) from error
         if answer.is_error:
             raise tell(read_problem(answer.content, answer.status_code))
         return answer
+
+    def _unreachable(self, error: httpx.HTTPError) -> ServiceError:
+        return ServiceError(
+            f"the service at {self.url} cannot be reached ({error})",
+            "start it: uvicorn backend.main:app; or set CHARAFORGE_API_URL",
+        )
 
     def _read(self, kind: type[Answer], answer: httpx.Response) -> Answer:
         return self._parse(TypeAdapter(kind), answer)

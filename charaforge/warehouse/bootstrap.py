@@ -30,7 +30,7 @@ def bootstrap() -> Warehouse:
     Raises:
         WarehouseError: the root cannot be made or written to.
     """
-    _read_env_file()
+    read_settings()
     warehouse = Warehouse(_choose_root())
     os.environ["AI_CACHE_ROOT"] = str(warehouse.root)
     for name, folder in warehouse.cache_variables.items():
@@ -70,7 +70,8 @@ def gpu_usable() -> bool:
     return has_device and not cpu_build
 
 
-def _read_env_file() -> None:
+def read_settings() -> None:
+    """Read `.env` into the environment; a variable of the real environment wins."""
     found = find_env_file(Path.cwd())
     for name, value in dotenv_values(found).items() if found else ():
         if value is not None:
