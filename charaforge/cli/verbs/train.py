@@ -33,6 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--character", metavar="NAME", help="the word that shall stand for the character in prompts"
     )
+    where.add_argument(
+        "--queue",
+        type=Path,
+        nargs="+",
+        metavar="YAML",
+        help="several configurations, one after the other; a run that fails does not stop the rest",
+    )
     parser.add_argument("--model", metavar="NAME", help="base model [default: DEFAULT_MODEL, else mini-sd]")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder of the LoRA [default: in the warehouse]"
@@ -55,6 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train; print where the LoRA is."""
     warehouse = bootstrap()
+    if args.queue:
+        return _queue(args, warehouse)
     config = _config(args, warehouse)
     from charaforge.training import run as training
     from charaforge.training.preflight import report
@@ -72,6 +81,24 @@ def run(args: argparse.Namespace) -> int:
     print(f"time:   {result.seconds:.0f} s")
     print(f"LoRA:   {result.lora_file}")
     return ExitCode.PASS
+
+
+def _queue(args: argparse.Namespace, warehouse: Warehouse) -> int:
+    """Train several configurations; print the table of what became of them."""
+    from datetime import UTC, datetime
+
+    from charaforge.training.queue import run_queue, table
+
+    if args.config or args.data or _options(args) or args.dry_run or args.fresh:
+        raise UsageError(
+            "--queue takes everything from its configurations", "leave out the other options of train"
+        )
+    now = datetime.now(UTC)
+    folder = warehouse.output_folder(now.date(), f"{now:%H%M%S}-queue")
+    outcomes = run_queue(args.queue, folder)
+    print(table(outcomes), end="")
+    print(f"also in {folder / 'results.md'}, with a log of each run")
+    return ExitCode.PASS if all(one.result == "done" for one in outcomes) else ExitCode.FAULT
 
 
 def _config(args: argparse.Namespace, warehouse: Warehouse) -> TrainingConfig:
