@@ -14,7 +14,7 @@ from charaforge.evaluation.plan import EvaluationPlan
 from charaforge.evaluation.poses import assign_poses, read_target
 from charaforge.evaluation.prompts import EvalPrompt, load_prompts
 from charaforge.evaluation.scoring import Yardstick, embeddings, preferred
-from charaforge.evaluation.standard import Standard, set_standard
+from charaforge.evaluation.standard import set_standard
 from charaforge.evaluation.subject import NameTraits, Subject, load_subject
 from charaforge.perception.opening import open_tagger
 from charaforge.warehouse.layout import Warehouse
@@ -74,9 +74,8 @@ def prepare(plan: EvaluationPlan, warehouse: Warehouse) -> Study:
     prompts = measurable_prompts(plan.prompts)[: plan.max_prompts]
     subject = load_subject(plan.table, plan.character, warehouse, _trait_finder(registry, base))
     judges = open_judges(registry, base, subject, plan.impostors)
-    standard = set_standard(judges, subject)
+    yardstick = yardstick_of(judges, subject)
     side = native_side(base.card, base.family)
-    yardstick = _yardstick(judges, subject, standard)
     return Study(plan, registry, base, lora, prompts, judges, subject, yardstick, side)
 
 
@@ -96,16 +95,21 @@ def measurable_prompts(path: Path) -> tuple[EvalPrompt, ...]:
         ) from error
 
 
-def _yardstick(judges: Judges, subject: Subject, standard: Standard) -> Yardstick:
-    trained = look(judges, [path for path in subject.training if path.is_file()])
+def yardstick_of(judges: Judges, subject: Subject) -> Yardstick:
+    """Set the standard, look at the training pictures, and learn what whole pictures look like.
+
+    Raises:
+        NotMeasurableError: as of ``set_standard``.
+    """
+    standard = set_standard(judges, subject)
     held_out, count = standard.held_out, standard.count
+    trained = look(judges, [path for path in subject.training if path.is_file()])
     kind = preferred(held_out)
     own, learnt = embeddings(held_out, kind), embeddings(trained, kind)
-    known = copying.originals(trained.hashes[:, 0], learnt, own[:count], own)
     return Yardstick(
         standard,
         subject,
-        known,
+        copying.originals(trained.hashes[:, 0], learnt, own[:count], own),
         corruption.bounds(held_out),
         judges.encoder.threshold,
         judges.names,
