@@ -2,6 +2,7 @@
 
 A window holds 75 tokens between its begin and end tokens. `BREAK` begins a new one; where one is full and a
 comma stands among its last 20 tokens, what follows that comma moves to the next, so that no phrase is torn.
+The vectors of a textual inversion stay together: where they have no room, all of them begin the next window.
 """
 
 from __future__ import annotations
@@ -69,30 +70,33 @@ class Chunker:
                 done.append(chunk)
                 chunk, comma = Chunk(), -1
                 continue
-            for piece in self._pieces(part):
+            for piece, together in self._pieces(part):
                 is_comma = not isinstance(piece, Tensor) and piece == self._comma
                 if len(chunk.pieces) == self._room:
                     torn = comma >= 0 and len(chunk.pieces) - comma <= LOOK_BACK and not is_comma
                     rest = chunk.split(comma + 1) if torn else Chunk()
                     done.append(chunk)
                     chunk, comma = rest, -1
+                if self._room - len(chunk.pieces) < together <= self._room:
+                    done.append(chunk)
+                    chunk, comma = Chunk(), -1
                 if is_comma:
                     comma = len(chunk.pieces)
                 chunk.add(piece, part.weight)
         return [*done, chunk] if chunk.pieces or not done else done
 
-    def _pieces(self, span: Span) -> Iterator[Piece]:
-        """Yield tokens and vectors of a span, in order."""
+    def _pieces(self, span: Span) -> Iterator[tuple[Piece, int]]:
+        """Yield tokens and vectors of a span, in order, each with how many must fit in from it on."""
         plain: list[str] = []
         for word in split_at_words(span.text, self._words):
             vectors = self._words.get(word.lower())
             if vectors is None:
                 plain.append(word)
                 continue
-            yield from self._ids("".join(plain))
-            yield from vectors
+            yield from ((token, 1) for token in self._ids("".join(plain)))
+            yield from ((vector, 1 if place else len(vectors)) for place, vector in enumerate(vectors))
             plain = []
-        yield from self._ids("".join(plain))
+        yield from ((token, 1) for token in self._ids("".join(plain)))
 
     def _ids(self, text: str) -> list[int]:
         if not text.strip():

@@ -19,6 +19,7 @@ from charaforge.errors import UsageError
 from charaforge.perception.openpose_map import JOINTS
 
 MAX_PEOPLE = 32
+MAX_CANVAS = 100_000.0  # pixels along a side
 _COCO, _BODY_25 = 17, 25
 _FROM_COCO = (0, 17, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)  # 17 = the neck, put at the end
 _FROM_BODY_25 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
@@ -47,7 +48,8 @@ def read_people(value: Any, default_size: tuple[int, int]) -> People:
         default_size: (width, height) of the canvas where the file names none; it grows to hold every point.
 
     Raises:
-        UsageError: there are no people in it, or their key points are of no known layout.
+        UsageError: there are no people in it, their key points are of no known layout, or the canvas that it
+            names has no size.
     """
     people = [_person(numbers) for numbers in _people(value)]
     if not 0 < len(people) <= MAX_PEOPLE:
@@ -110,8 +112,9 @@ def _from_coco(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def _numbers(value: Any) -> npt.NDArray[np.float32]:
     try:
-        numbers = np.asarray(value, np.float32)
-    except (TypeError, ValueError):
+        with np.errstate(over="ignore"):  # too large for float32 becomes infinity, refused below
+            numbers = np.asarray(value, np.float32)
+    except (TypeError, ValueError, OverflowError):
         raise UsageError("the key points are not lists of numbers", _HINT) from None
     if not np.isfinite(numbers).all():
         raise UsageError("the key points hold values that are no numbers", _HINT)
@@ -128,9 +131,18 @@ def _canvas(value: Any) -> tuple[float, float] | None:
         told = images[0] if isinstance(images, list) and images and isinstance(images[0], dict) else holder
         for width, height in (("canvas_width", "canvas_height"), ("width", "height")):
             across, down = told.get(width), told.get(height)
-            if isinstance(across, int | float) and isinstance(down, int | float) and min(across, down) > 0:
-                return float(across), float(down)
+            if across is not None or down is not None:
+                return _side(width, across), _side(height, down)
     return None
+
+
+def _side(name: str, value: Any) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= MAX_CANVAS:
+        return float(value)
+    raise UsageError(
+        f"the canvas of the key points has {name} {str(value)[:40]!r}",
+        f"give {name} in pixels, more than 0 and at most {MAX_CANVAS:g}, or leave it out with its other side",
+    )
 
 
 def _grown(size: tuple[int, int], seen: npt.NDArray[np.float32]) -> tuple[float, float]:

@@ -21,10 +21,13 @@ LATENT_UPSCALE = "latent"
 
 PicturePath = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
 MAX_KEYPOINTS = 1_000_000  # characters of JSON
+MAX_KEYPOINT_DEPTH = 16  # lists and objects inside one another; known layouts have 6 at most
 
 
 def _plain_json(value: dict[str, Any] | list[Any]) -> dict[str, Any] | list[Any]:
-    """Refuse what a JSON file could not hold: NaN, infinity, broken text, too much of it."""
+    """Refuse what a JSON file could not hold: NaN, infinity, broken text, too much of it, too deep."""
+    if _deeper(value, MAX_KEYPOINT_DEPTH):
+        raise ValueError(f"key points are nested more than {MAX_KEYPOINT_DEPTH} deep")
     try:
         size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode())
     except ValueError as error:  # UnicodeEncodeError is one
@@ -32,6 +35,15 @@ def _plain_json(value: dict[str, Any] | list[Any]) -> dict[str, Any] | list[Any]
     if size > MAX_KEYPOINTS:
         raise ValueError(f"key points of {size} bytes; at most {MAX_KEYPOINTS}")
     return value
+
+
+def _deeper(value: Any, limit: int) -> bool:
+    """Tell whether lists and objects stand more than `limit` deep inside one another."""
+    level = [value]
+    for _ in range(limit + 1):
+        holders = [one for one in level if isinstance(one, dict | list)]
+        level = [inner for one in holders for inner in (one.values() if isinstance(one, dict) else one)]
+    return bool(holders)
 
 
 Keypoints = Annotated[dict[str, Any] | list[Any], AfterValidator(_plain_json)]

@@ -157,8 +157,25 @@ def test_an_inversion_at_the_edge_of_a_window_does_not_stop_the_work(bundle: Bun
     word = len(bundle.tokenizers[0]("girl", add_special_tokens=False).input_ids)
     text = " ".join(["girl"] * (70 // word)) + ", " + "glow " * 4 + "catglow"
     first, second = Chunker(bundle.tokenizers[0], {"glow": vectors}).chunks(parse_prompt(text))
-    assert len(first.pieces) == 70 // word * word + 1
-    assert sum(isinstance(piece, Tensor) for piece in second.pieces) == 12
+    assert len(first.pieces) == 70 // word * word + 1 + 3
+    assert sum(isinstance(piece, Tensor) for piece in second.pieces) == 9
+
+
+@pytest.mark.parametrize(("before", "first"), [(73, 73), (72, 75), (70, 73)])
+def test_an_inversion_goes_whole_into_the_next_window(bundle: Bundle, before: int, first: int) -> None:
+    word = len(bundle.tokenizers[0]("girl", add_special_tokens=False).input_ids)
+    text = "BREAK ".join(["", " ".join(["girl"] * (before // word)) + "," * (before % word) + " glow hat"])
+    vectors = torch.arange(3.0)[:, None].expand(3, 32)
+    chunks = Chunker(bundle.tokenizers[0], {"glow": vectors}).chunks(parse_prompt(text))[1:]
+    assert len(chunks[0].pieces) >= first
+    held = [[float(p[0]) for p in chunk.pieces if isinstance(p, Tensor)] for chunk in chunks]
+    assert [0.0, 1.0, 2.0] in held
+    assert sum(map(len, held)) == 3
+
+
+def test_an_inversion_longer_than_a_window_is_cut(bundle: Bundle) -> None:
+    chunks = Chunker(bundle.tokenizers[0], {"glow": torch.zeros(80, 32)}).chunks(parse_prompt("glow"))
+    assert [len(chunk.pieces) for chunk in chunks] == [75, 5]
 
 
 def test_a_name_inside_of_a_word_calls_no_inversion(bundle: Bundle) -> None:

@@ -105,8 +105,29 @@ def test_coco_points_get_a_neck_between_the_shoulders() -> None:
         *(None, 3, "pose", [], {}, {"people": []}, {"people": [{}]}, {"keypoints": [1, 2]}, [{}]),
         *([[1, "a", 2]], [[[[1]]]], {"keypoints": [[0, 0, 0]] * 17}),
         {"keypoints": [[1.0, float("nan"), 1.0]] * 17},
+        {"people": [{"pose_keypoints_2d": [10**400, 30, 1] * 18}]},
+        {"people": [{"pose_keypoints_2d": [1e39, 30, 1] * 18}]},
+        [[{"keypoints": [9, 9, 1] * 17}]],
     ],
 )
 def test_other_values_are_refused(value: Any) -> None:
     with pytest.raises(UsageError):
         read_people(value, (128, 128))
+
+
+@pytest.mark.parametrize("width", ["x", -1, 0, True, 10**400, 1e9, [64]])
+@pytest.mark.parametrize("name", ["width", "canvas_width"])
+def test_a_canvas_of_no_size_is_refused(width: Any, name: str) -> None:
+    canvas = {name: width, name.replace("width", "height"): 64}
+    value = {"images": [canvas], "annotations": [{"keypoints": [9, 9, 1] * 17}]}
+    with pytest.raises(UsageError, match="canvas"):
+        read_people(value, (128, 128))
+    with pytest.raises(UsageError, match="canvas"):
+        read_people({**canvas, "keypoints": [9, 9, 1] * 17}, (128, 128))
+
+
+def test_a_canvas_without_a_height_is_refused_and_without_both_is_guessed() -> None:
+    with pytest.raises(UsageError, match="canvas"):
+        read_people({"width": 64, "keypoints": [9, 9, 1] * 17}, (128, 128))
+    told = {"canvas_width": None, "canvas_height": None, "keypoints": [9, 9, 1] * 17}
+    assert read_people(told, (128, 128)).size == (128, 128)

@@ -3,11 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from charaforge.config import parse
 from charaforge.errors import ConfigError
 from charaforge.requests.generation import MAX_SEED, GenerationRequest, LoraUse
+from charaforge.requests.inputs import Keypoints
 
 
 def test_the_request_of_the_mission_is_valid_as_it_stands() -> None:
@@ -110,3 +111,34 @@ def test_plain_values_make_the_same_request() -> None:
     values: dict[str, Any] = request.plain()
     assert values["scheduler"] == "euler_a"
     assert GenerationRequest.model_validate(values) == request
+
+
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("depth", [17, 900])
+def test_key_points_that_are_nested_too_deeply_are_refused(depth: int) -> None:
+    for points in ({"people": nested(depth)}, nested(depth)):
+        with pytest.raises(ConfigError, match="nested"):
+            parse(
+                GenerationRequest,
+                {"prompt": "a", "controls": [{"type": "pose", "keypoints": points}]},
+                "request",
+            )
+
+
+def test_the_deepest_key_points_do_not_exhaust_the_stack() -> None:
+    with pytest.raises(ValueError, match="Value error"):
+        TypeAdapter(Keypoints).validate_python(nested(20_000))
+
+
+def test_key_points_as_deep_as_files_have_them_are_taken() -> None:
+    points = {"people": [{"pose_keypoints_2d": [[1, 2, 3]] * 18}]}
+    request = GenerationRequest.model_validate(
+        {"prompt": "a", "controls": [{"type": "pose", "keypoints": [points]}]}
+    )
+    assert request.plain()["controls"][0]["keypoints"] == [points]
