@@ -118,8 +118,7 @@ class Job:
 
     def pause_for_room(self) -> None:
         """Halt the job because the disk is full; workers let it go on when there is room again."""
-        if not self.files.exists(self.folder.disk_pause):
-            self.files.write(self.folder.disk_pause, b"")
+        if self.files.create(self.folder.disk_pause, b""):
             self.events.tell("paused", by="disk")
 
     def resume(self) -> None:

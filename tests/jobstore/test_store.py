@@ -29,7 +29,7 @@ def test_an_item_is_read_by_its_number_and_by_its_shard(store: JobStore) -> None
         assert item in job.items.shard(item.shard)
         GenerationRequest.model_validate(item.request)
     by_shard = [[item.number for item in job.items.shard(shard)] for shard in range(job.spec.shards)]
-    assert sorted(sum(by_shard, [])) == list(range(1, 71))
+    assert sorted(number for shard in by_shard for number in shard) == list(range(1, 71))
     assert by_shard[0] == list(range(1, 65, 2))  # one number of steps first, then the other
     with pytest.raises(IndexError):
         job.items.item(71)
@@ -57,7 +57,7 @@ def test_groups_of_a_model_stand_together_and_long_prompts_apart() -> None:
 def test_wildcards_are_drawn_and_lora_tags_read_at_submission(store: JobStore) -> None:
     request = GenerationRequest(prompt="{red|blue} hair <lora:charA:0.5>", seed=3)
     (item,) = store.submit([Wish(request)]).items.all()
-    assert item.request["prompt"] in ("red hair", "blue hair")
+    assert item.request["prompt"].strip() in ("red hair", "blue hair")
     assert item.request["loras"][0]["name"] == "charA"
     (kept,) = store.submit([Wish(request)], kind="picture").items.all()
     assert kept.request["prompt"] == request.prompt
@@ -132,10 +132,8 @@ def test_a_page_of_items(store: JobStore) -> None:
     job = store.submit([wish(number) for number in range(5)])
     job.pictures.commit(2, b"png", {})
     views = store.items(job, first=2, count=2)
-    assert [(view.number, view.state, view.note["row"]) for view in views] == [
-        (2, "done", 1),
-        (3, "pending", 2),
-    ]
+    assert [(view.number, view.state) for view in views] == [(2, "done"), (3, "pending")]
+    assert views[0].note == {"row": 1}
     assert views[0].image_path == job.pictures.png(2)
     assert json.loads(job.pictures.sidecar(2).read_text(encoding="utf-8"))["image"] == "0002.png"
     assert store.items(job, first=6) == []
