@@ -15,6 +15,7 @@ from charaforge.training.batches import Draw, draws
 from charaforge.training.cache import TensorCache
 from charaforge.training.conditions import Condition
 from charaforge.training.loss.objective import predicted
+from charaforge.training.pictures import View
 from charaforge.training.reading import Reader
 from charaforge.training.setup import Prepared, build
 from charaforge.training.words import CachedWords, LiveWords, variant
@@ -213,6 +214,24 @@ def test_sdxl_is_told_original_crop_and_target_of_each_view(
     shown = (tall.views[1].box[2] - tall.views[1].box[0]) / 64
     assert part[0] == mirrored_part[0]
     assert part[1] + mirrored_part[1] == pytest.approx(width / shown - width, abs=1.01)
+
+
+def test_what_is_cut_off_is_mirrored_with_the_picture() -> None:
+    box = (10.0, 6.0, 42.0, 54.0)
+    assert View(box).offset((64, 96), (64, 60)) == (12, 20)
+    assert View(box, flipped=True).offset((64, 96), (64, 60)) == (12, 44)
+
+
+def test_weights_of_tags_reach_the_text_encoder_from_the_caption_file(
+    make_config: MakeConfig, prepared: Prepare, pictures: Path
+) -> None:
+    (pictures / "0.txt").write_text(r"zxq \(series\), (blue hair:1.3), smile", encoding="utf-8")
+    run = prepared(make_config(weighted_tags=True))
+    sample = next(s for s in run.dataset.train if s.path.stem == "0")
+    wanted = encode_prompt(run.base.bundle, r"zxq, zxq \(series\), (blue hair:1.3), smile")
+    words = LiveWords(run.base.bundle, run.dataset.train, run.config)
+    with torch.no_grad():
+        assert torch.allclose(words.plain(sample).states, wanted.states, atol=1e-6)
 
 
 def test_sd15_is_told_words_only(make_config: MakeConfig, prepared: Prepare) -> None:
