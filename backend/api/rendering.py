@@ -12,13 +12,16 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from backend.core.inputs import InputFiles
+from backend.core.names import unknown_names
 from backend.core.problems import ProblemError, fault_of, invalid, responses
 from backend.jobs.queue import JobQueue, picture_of, problem_of_job
-from backend.schemas.pictures import PictureBody
+from backend.schemas.pictures import ControlBody, PictureBody
+from charaforge.errors import UnknownNameError
 from charaforge.jobstore.job import Job
 from charaforge.requests.answers import JobReply, PictureReply
 from charaforge.requests.generation import GenerationRequest
 from charaforge.requests.inputs import Control
+from charaforge.warehouse.registry import Registry
 
 Body = TypeVar("Body", bound=PictureBody)
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -52,6 +55,7 @@ class Renderer:
     ) -> None:
         self._queue = job_queue(request)
         self._files: InputFiles = request.app.state.inputs
+        self._registry = Registry(request.app.state.warehouse)
         self._later = "respond-async" in prefer
         self._key = idempotency_key
 
@@ -59,7 +63,8 @@ class Renderer:
         """Render a body, after its files were resolved.
 
         Raises:
-            ProblemError: see `JobQueue`; 422 for files that are not taken and parts that do not fit.
+            ProblemError: see `JobQueue`; 422 for files that are not taken, parts that do not fit, and names
+                that are not known.
         """
         request = self.resolved(body, make)
         job = self._queue.submit(request, self._key)
@@ -74,9 +79,13 @@ class Renderer:
         if faults:
             raise ProblemError(invalid(faults))
         try:
-            return _with_keypoints(make(type(body).model_validate(data)))
+            request = _with_keypoints(make(type(body).model_validate(data)))
         except ValidationError as error:
             raise ProblemError(invalid([fault_of(dict(fault)) for fault in error.errors()])) from None
+        faults = unknown_names(request, self._registry, isinstance(body, ControlBody))
+        if faults:
+            raise ProblemError(invalid(faults, UnknownNameError.slug))
+        return request
 
 
 def job_reply(queue: JobQueue, job: Job) -> JobReply:

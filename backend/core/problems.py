@@ -105,10 +105,10 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def invalid(faults: Sequence[dict[str, Any]]) -> Problem:
+def invalid(faults: Sequence[dict[str, Any]], slug: str = "invalid-request") -> Problem:
     """Return the problem document of a body with faults, each `{field, message, value?}`."""
     detail = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
-    return plain_problem(422, detail, "invalid-request").model_copy(update={"errors": list(faults)})
+    return plain_problem(422, detail, slug).model_copy(update={"errors": list(faults)})
 
 
 def install(app: FastAPI) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from charaforge.config.settings import safety_filter
 from charaforge.errors import UsageError
+from charaforge.warehouse.registry import Registry
 
 MIN_TOKEN = 32  # characters
 
@@ -54,6 +56,23 @@ class Settings(BaseSettings):
                 "make one, for example: openssl rand -hex 32",
             )
         return token
+
+
+def check_safety(registry: Registry) -> None:
+    """Raise UsageError where `API_SAFETY` asks for a checker that is not there.
+
+    Pictures that were to be looked at must not go out unseen, nor fail one by one.
+    """
+    asked = safety_filter()
+    there = [entry.name for entry in registry.list("safety")]
+    if asked is False or asked in there or (asked is True and there):
+        return
+    folder = registry.warehouse.kind_folders["safety"][0]
+    what = "there is no safety checker" if asked is True else f"{asked!r} is neither on, off nor a checker"
+    raise UsageError(
+        f"API_SAFETY={'on' if asked is True else asked}, but {what}",
+        f"put one into {folder} (there: {', '.join(there) or 'none'}), or set API_SAFETY=off",
+    )
 
 
 def _parts(text: str) -> list[str]:

@@ -7,6 +7,7 @@ an exit code: 0 pass, 1 fault, 2 usage, 3 not measurable, 4 measured and failed.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import logging
 import signal
@@ -39,6 +40,12 @@ VERBS: Mapping[str, str] = {
     "gc": "show what of the warehouse can go (old pictures, jobs, uploads, caches); --delete deletes it",
     "ui": "open the panel for browsers, in front of a running REST service",
     "mini": "draw pictures of the embedded mini world; train the models embedded with it",
+}
+_DISK_HINTS: Mapping[int, str] = {
+    errno.ENOSPC: "free some space, then run the same command again",
+    errno.EDQUOT: "free some of your quota, then run the same command again",
+    errno.EACCES: "choose a folder that you may write to, or ask for the right to",
+    errno.EROFS: "choose a folder that can be written to",
 }
 INTERRUPTED = 130  # what a shell reports for a process stopped by Ctrl-C
 
@@ -77,6 +84,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write(f"error: the package {error.name!r} is missing; run:  pip install -e '.[all]'\n")
         return ExitCode.USAGE
+    except OSError as error:
+        if error.filename is None and error.errno not in _DISK_HINTS:
+            raise
+        hint = _DISK_HINTS.get(error.errno or 0, "look whether it is there and may be used")
+        sys.stderr.write(f"error: {error.strerror}: {error.filename or 'while writing'}\n  {hint}\n")
+        return ExitCode.FAULT
     except KeyboardInterrupt:
         sys.stderr.write("\nstopped\n")
         return INTERRUPTED

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from PIL import Image
 
 from charaforge.config.settings import safety_filter
-from charaforge.errors import BlockedError
+from charaforge.errors import BlockedError, CharaForgeError
 from charaforge.generation.denoise import OnStep
 from charaforge.generation.input_files import InputFiles
 from charaforge.generation.inversions import Inversions
@@ -115,9 +115,13 @@ class Generator:
         for run in runs(pairs, lambda pair: pair[1]):
             yield from self._run(run, progress, way or Way())
 
-    def follow_pins(self) -> None:
-        """Load the LoRAs that are pinned in the warehouse, and free those that no longer are."""
-        self._models.follow_pins()
+    def follow_pins(self) -> Mapping[str, CharaForgeError]:
+        """Load the LoRAs that are pinned in the warehouse, and free those that no longer are.
+
+        Returns:
+            Names of LoRAs that could not be loaded, with the reason.
+        """
+        return self._models.follow_pins()
 
     def _complete(self, request: GenerationRequest) -> GenerationRequest:
         """Return the request with seeds drawn, and guided as its model likes it where it does not say."""

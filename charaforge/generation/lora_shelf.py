@@ -11,7 +11,7 @@ from charaforge.diffusion.bundle import Bundle
 from charaforge.diffusion.lora_adapters import Strength, activate, attach, detach
 from charaforge.diffusion.lora_format import LoraFile, read_lora
 from charaforge.diffusion.lora_updates import size_in_bytes
-from charaforge.errors import ModelFileError
+from charaforge.errors import CharaForgeError, ModelFileError
 from charaforge.requests.generation import LoraUse
 from charaforge.warehouse.cards import weights_file
 from charaforge.warehouse.registry import Registry
@@ -63,20 +63,24 @@ class LoraShelf:
         activate(self._bundle, strengths)
         return active
 
-    def pin(self, names: Collection[str]) -> None:
+    def pin(self, names: Collection[str]) -> dict[str, CharaForgeError]:
         """Attach these LoRAs and keep them, until this is called without them; none is let act.
 
-        Raises:
-            UnknownNameError: there is none of that name.
-            ModelFileError: it cannot be read, or was made for another base.
+        Returns:
+            Those that could not be attached, with the reason: unknown, broken, or made for another base.
         """
         let_go = self._pinned - set(names)
         self._pinned = set(names)
+        faults: dict[str, CharaForgeError] = {}
         for name in names:
-            file = self._read(name)
-            self._attach(file, _adapter(file))
+            try:
+                file = self._read(name)
+                self._attach(file, _adapter(file))
+            except CharaForgeError as error:
+                faults[name] = error
         for name in let_go & self._files.keys():
             self._release(name)
+        return faults
 
     @property
     def size(self) -> int:

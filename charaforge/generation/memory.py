@@ -66,7 +66,7 @@ def ran_out(error: BaseException) -> bool:
 
 
 def first_place(device: torch.device, size: int) -> torch.device:
-    """Return where weights of `size` bytes are put when they are loaded: where they work, if there is room."""
+    """Return where weights of `size` bytes are put first: where they work, if there is room."""
     if device.type == "cuda" and torch.cuda.mem_get_info(device)[0] < size + _LOW_BYTES:
         return torch.device("cpu")
     return device

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ class ModelShelf:
         self._vaes: dict[str, tuple[Stamp, LoadedBase]] = {}  # by "base/vae", at most one for each base
         self._upscaler: LoadedUpscaler | None = None
         self._pinned: dict[str, set[str]] = {}  # base -> LoRAs
+        self._unloaded: dict[str, CharaForgeError] = {}  # by LoRA
 
     def base(self, name: str, vae: str | None = None) -> LoadedBase:
         """Return a base model; those used longest ago are let go where it needs their room.
@@ -113,22 +115,30 @@ class ModelShelf:
             self._upscaler = LoadedUpscaler(name, Upscaler(entry.path), sha256)
         return self._upscaler
 
-    def follow_pins(self) -> None:
-        """Load what is pinned in the warehouse, and free what no longer is; what cannot be loaded is told.
+    def follow_pins(self) -> Mapping[str, CharaForgeError]:
+        """Load what is pinned in the warehouse, and free what no longer is.
 
         Workers call this when they are idle and before they render.
+
+        Returns:
+            Names of LoRAs that could not be loaded, with the reason; tried again when the pins change.
         """
         wanted: dict[str, set[str]] = {}
         for known in pinned(self._registry.warehouse):
             wanted.setdefault(known.model, set()).add(known.lora)
         if wanted == self._pinned:
-            return
-        before, self._pinned = self._pinned, wanted
+            return self._unloaded
+        before, self._pinned, self._unloaded = self._pinned, wanted, {}
         for name in sorted(wanted.keys() | {base for base in before if base in self._bases}):
+            loras = sorted(wanted.get(name, ()))
             try:
-                self._base(name).loras.pin(sorted(wanted.get(name, ())))
+                faults = self._base(name).loras.pin(loras)
             except CharaForgeError as error:
-                logger.warning("pinned to %s, but not loaded: %s", name, error.message)
+                faults = dict.fromkeys(loras, error)
+            for lora, fault in faults.items():
+                logger.warning("%s, pinned to %s, is not loaded: %s", lora, name, fault.message)
+            self._unloaded.update(faults)
+        return self._unloaded
 
     @property
     def held(self) -> list[str]:

@@ -9,10 +9,12 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from charaforge.diffusion.bundle import load_bundle
+from charaforge.errors import UsageError
 from charaforge.warehouse.layout import Warehouse
 from tests.fixtures.tiny_loras import random_lora
 
 URL = "/api/v1/txt2img"
+CONTROL: dict[str, Any] = {"type": "pose", "keypoints": {"people": []}}
 BODY: dict[str, Any] = {"prompt": "blue hair girl", "width": 64, "height": 64, "steps": 2, "seed": 1234}
 
 
@@ -81,6 +83,35 @@ def test_names_that_are_not_there_are_told(client: TestClient, change: dict[str,
     assert answer.status_code == 422
     assert answer.json()["type"] == "urn:charaforge:unknown-name"
     assert told in answer.json()["detail"]
+
+
+def test_all_unknown_names_are_told_at_once_and_nothing_is_queued(
+    client: TestClient, warehouse: Warehouse
+) -> None:
+    named = {"model": "tiny-sf", "vae": "none", "lora_ids": ["nobody"], "hires": {"upscaler": "mini-upscale"}}
+    body = {
+        **BODY,
+        **named,
+        "prompt": "__hair__ <lora:nobody2:1>",
+        "controls": [{**CONTROL, "model": "posee"}],
+    }
+    answer = client.post(URL, json=body)
+    assert answer.status_code == 422
+    told = {fault["field"]: fault["message"] for fault in answer.json()["errors"]}
+    assert set(told) == {"model", "vae", "lora_ids.0", "hires.upscaler", "controls.0.model", "prompt"}
+    assert "did you mean 'mini-upscaler'" in told["hires.upscaler"]
+    assert not list(warehouse.batches.rglob("spec.json"))
+
+
+def test_a_safety_checker_that_is_not_there_stops_the_start(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from backend.main import create_app
+
+    for told in ("on", "maybe"):
+        monkeypatch.setenv("API_SAFETY", told)
+        with pytest.raises(UsageError, match=f"API_SAFETY={told}"):
+            create_app()
 
 
 def test_a_broken_model_is_a_conflict_and_the_service_goes_on(

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import re
@@ -141,3 +142,26 @@ def test_the_command_line_imports_nothing_heavy() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "set()\n"
+
+
+def test_a_full_or_forbidden_disk_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(args: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/full/0001.png")
+
+    use_verb(monkeypatch, run)
+    assert main(["generate"]) == 1
+    assert capsys.readouterr().err.startswith("error: No space left on device: /full/0001.png\n  free some")
+    assert main(["generate", "--steps", "1"]) == 1
+
+
+def test_pictures_are_not_rendered_for_a_folder_that_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AI_CACHE_ROOT", str(tmp_path))
+    made = "charaforge.generation.generator.Generator.generate_many"
+    monkeypatch.setattr(made, lambda *_: pytest.fail("rendered"))
+    (tmp_path / "file").write_text("")
+    assert main(["generate", "--prompt", "x", "--out", str(tmp_path / "file" / "pictures")]) == 1
+    assert "error: Not a directory" in capsys.readouterr().err

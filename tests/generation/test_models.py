@@ -216,8 +216,20 @@ def test_a_pin_that_cannot_be_loaded_is_told(
 ) -> None:
     pin(models, "charA", "xl")
     with caplog.at_level(logging.WARNING, logger="charaforge"):
-        shelf.follow_pins()
-    assert "pinned to xl, but not loaded" in caplog.text
+        faults = shelf.follow_pins()
+    assert list(faults) == ["charA"]
+    assert "charA, pinned to xl, is not loaded" in caplog.text
+    assert shelf.follow_pins() == faults
+
+
+def test_one_that_cannot_be_loaded_does_not_keep_others_out(
+    shelf: ModelShelf, models: Warehouse, reads: list[Path]
+) -> None:
+    (models.lora / "broken.safetensors").write_bytes(b"no weights")
+    pin(models, "broken", "one")
+    pin(models, "charA", "one")
+    assert list(shelf.follow_pins()) == ["broken"]
+    assert adapters(shelf)() > 0
 
 
 def test_the_same_content_under_two_names_acts_twice(shelf: ModelShelf, models: Warehouse) -> None:

@@ -69,6 +69,7 @@ def _render(warehouse: Warehouse, request: GenerationRequest, out: Path | None) 
     from charaforge.generation.outputs import new_folder, save
 
     folder = out if out is not None else new_folder(warehouse)
+    folder.mkdir(parents=True, exist_ok=True)  # before the work, so that it is not done for nothing
     start = time.monotonic()
     with Progress(request.steps * request.count, "rendering", unit="steps") as progress:
         pictures = Generator(warehouse).generate_many(
