@@ -24,7 +24,14 @@ from charaforge.training.keeping import Keeper
 from charaforge.training.loop import Sampler, train
 from charaforge.training.model_card import model_card
 from charaforge.training.precision import LossScale
-from charaforge.training.preflight import check_captions, report
+from charaforge.training.preflight import (
+    check_captions,
+    check_output,
+    check_space,
+    report,
+    write_quarantine,
+)
+from charaforge.training.preflight.memory import gpu_memory
 from charaforge.training.processes import Processes
 from charaforge.training.setup import Prepared, Setup, build, identity, make_plan
 from charaforge.warehouse.atomic import write_text
@@ -60,12 +67,14 @@ def prepare(config: TrainingConfig, warehouse: Warehouse) -> Prepared:
     Raises:
         CharaForgeError: the run cannot begin; the subclass and message say why.
     """
+    check_output(config)
     processes = Processes()
     plan = make_plan(config, processes)
     base = load_base(config, warehouse, torch.device("cpu"))
     dataset = load_dataset(config, warehouse, base.resolution, base.multiple)
     prepared = Prepared(config, plan, base, dataset, processes)
     check_captions(prepared)
+    check_space(prepared)
     return prepared
 
 
@@ -82,9 +91,12 @@ def run(config: TrainingConfig, warehouse: Warehouse) -> TrainingResult:
     started = time.monotonic()
     check_curves(config)
     prepared = prepare(config, warehouse)
-    for line in report(prepared) if prepared.processes.leads else ():
+    memory = gpu_memory(prepared.processes.device)
+    for line in report(prepared, memory, estimate=memory is not None) if prepared.processes.leads else ():
         logger.info("%s", line)
     folder = _open_folder(config.output_dir)
+    if prepared.processes.leads:
+        write_quarantine(prepared.dataset, folder)
     states = StateFolder(folder / "state", identity(prepared))
     exporter = Exporter(folder, prepared)
     state = states.peek()
@@ -189,9 +201,6 @@ def _chosen_step(config: TrainingConfig, state: RunState) -> int:
 def _open_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".probe"
-        probe.write_bytes(b"")
-        probe.unlink(missing_ok=True)  # another process may have been quicker
     except OSError as error:
         raise UsageError(
             f"output_dir {folder} cannot be written to: {error.strerror}", "give a folder you may write to"

@@ -92,7 +92,7 @@ def test_the_trainer_reads_the_table(tmp_path: Path, capsys: pytest.CaptureFixtu
     rows = _rows(tmp_path / "warehouse")
     capsys.readouterr()
     table = tmp_path / "warehouse/datasets/metadata/mai.parquet"
-    assert main(["train", "--data", str(table), "--character", "mai", "--dry-run"]) == 0
+    assert main(["train", "--data", str(table), "--character", "mai", "--check"]) == 0
     told = capsys.readouterr().out
     counts = {split: sum(row["split"] == split for row in rows) for split in ("train", "val")}
     assert f"{counts['train']} to train" in told or f"{counts['train']}" in told

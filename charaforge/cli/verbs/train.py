@@ -50,9 +50,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--learning-rate", type=float, metavar="LR", help="peak learning rate")
     parser.add_argument("--seed", type=int, metavar="S", help="of everything random in the run")
     parser.add_argument(
-        "--dry-run",
+        "--check",
         action="store_true",
-        help="read and check everything, say what would be done, train nothing",
+        help="read and check everything, say what would be done and what memory it takes; train nothing",
+    )
+    parser.add_argument(
+        "--vram",
+        type=float,
+        metavar="GB",
+        help="with --check: a GPU's memory in GiB [default: of the one at hand]",
     )
     parser.add_argument(
         "--fresh", action="store_true", help="begin anew where an earlier run was stopped or finished"
@@ -66,13 +72,9 @@ def run(args: argparse.Namespace) -> int:
         return _queue(args, warehouse)
     config = _config(args, warehouse)
     from charaforge.training import run as training
-    from charaforge.training.preflight import report
 
-    if args.dry_run:
-        for line in report(training.prepare(config, warehouse)):
-            print(line)
-        print("nothing was trained (--dry-run)")
-        return ExitCode.PASS
+    if args.check:
+        return _check(config, warehouse, args.vram)
     if args.fresh:
         training.set_aside(config.output_dir)
     result = training.run(config, warehouse)
@@ -89,7 +91,7 @@ def _queue(args: argparse.Namespace, warehouse: Warehouse) -> int:
 
     from charaforge.training.queue import run_queue, table
 
-    if args.config or args.data or _options(args) or args.dry_run or args.fresh:
+    if args.config or args.data or _options(args) or args.check or args.fresh:
         raise UsageError(
             "--queue takes everything from its configurations", "leave out the other options of train"
         )
@@ -99,6 +101,23 @@ def _queue(args: argparse.Namespace, warehouse: Warehouse) -> int:
     print(table(outcomes), end="")
     print(f"also in {folder / 'results.md'}, with a log of each run")
     return ExitCode.PASS if all(one.result == "done" for one in outcomes) else ExitCode.FAULT
+
+
+def _check(config: TrainingConfig, warehouse: Warehouse, vram_gib: float | None) -> int:
+    """Print what a run would do; write nothing but the list of what is left out."""
+    from charaforge.training import preflight
+    from charaforge.training import run as training
+    from charaforge.training.preflight.memory import gpu_memory
+
+    run = training.prepare(config, warehouse)
+    memory = gpu_memory(run.processes.device) if vram_gib is None else int(vram_gib * 2**30)
+    for line in preflight.report(run, memory, estimate=True):
+        print(line)
+    listed = preflight.write_quarantine(run.dataset, config.output_dir)
+    if listed is not None:
+        print(f"left out  listed in {listed}")
+    print("checked; nothing was trained (--check)")
+    return ExitCode.PASS
 
 
 def _config(args: argparse.Namespace, warehouse: Warehouse) -> TrainingConfig:
