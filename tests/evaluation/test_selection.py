@@ -1,0 +1,213 @@
+"""From checkpoints to one LoRA, with tiny real models: stopped and gone on, compared, refused."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from charaforge.cli.main import main
+from charaforge.diffusion.bundle import load_bundle
+from charaforge.evaluation.comparison import compare
+from charaforge.evaluation.pictures import read_pictures
+from charaforge.evaluation.plan import EvaluationPlan
+from charaforge.evaluation.protocol import evaluate
+from charaforge.evaluation.report.schema import read_report
+from charaforge.evaluation.results import Evaluation, Refusal
+from charaforge.evaluation.selection import SelectionPlan, select
+from charaforge.evaluation.subject import load_subject
+from charaforge.generation.generator import Generator
+from charaforge.mini.characters import Character
+from charaforge.mini.dataset import draw_character
+from charaforge.perception.ccip import IdentityEncoder
+from charaforge.warehouse.layout import Warehouse
+from charaforge.warehouse.registry import Registry
+from tests.fixtures.tiny_judges import tiny_identity
+from tests.fixtures.tiny_loras import random_lora
+from tests.fixtures.tiny_models import tiny_sd
+
+STEPS = (100, 200, 300)
+PROMPTS = Path("docs/prompts/charA_eval_prompts.json").absolute()
+FRESH = Path("docs/prompts/charA_fresh_prompts.json").absolute()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Warehouse, Path]:
+    """A warehouse with a tiny base, a LoRA of three checkpoints, and impostors unlike the character."""
+    warehouse = Warehouse(tmp_path_factory.mktemp("warehouse"))
+    for folder in warehouse.folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    bundle = load_bundle(tiny_sd(warehouse.sd / "tiny-sd"), "tiny-sd")
+    for name in ("zxq", "other"):
+        folder = warehouse.lora_folder(name)
+        (folder / "checkpoints").mkdir(parents=True)
+        for step in STEPS:
+            file = folder / "checkpoints" / f"{name}-step{step:08d}.safetensors"
+            random_lora(file, bundle, seed=step + len(name), dtype=torch.float16)
+        (folder / f"{name}.safetensors").write_bytes(file.read_bytes())
+    table = draw_character(Character.from_seed(5), tmp_path_factory.mktemp("set"), 36, warehouse)
+    references = load_subject(table, "", warehouse, lambda _: ()).references
+    identity = tiny_identity(warehouse.models / "identity" / "tiny", np.zeros((100, 48), np.float32))
+    mean = IdentityEncoder(identity).embed(read_pictures(references)).mean(axis=0)
+    opposite = -mean + np.random.default_rng(0).normal(0, 0.01, (200, 48))
+    tiny_identity(identity, opposite / np.linalg.norm(opposite, axis=1, keepdims=True))
+    return warehouse, table
+
+
+@pytest.fixture(scope="module")
+def generator(place: tuple[Warehouse, Path]) -> Generator:
+    return Generator(place[0], Registry(place[0]))
+
+
+def plan(place: tuple[Warehouse, Path], out: Path, **changes: object) -> EvaluationPlan:
+    asked = {
+        "lora": "zxq",
+        "model": "tiny-sd",
+        "table": place[1],
+        "prompts": PROMPTS,
+        "max_prompts": 3,
+        "seeds": 2,
+        "steps": 2,
+        "drift_prompts": 2,
+        "out": out,
+    }
+    return EvaluationPlan.model_validate(asked | changes)
+
+
+def selection(place: tuple[Warehouse, Path], out: Path) -> SelectionPlan:
+    return SelectionPlan(evaluation=plan(place, out), fresh_prompts=FRESH, finalists=2, weights=(0.5,))
+
+
+def told(evaluation: Evaluation) -> dict[str, object]:
+    return evaluation.model_dump(exclude={"seconds"})
+
+
+@pytest.fixture(scope="module")
+def chosen(
+    place: tuple[Warehouse, Path], generator: Generator, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Evaluation, Path]:
+    out = tmp_path_factory.mktemp("chosen")
+    return select(selection(place, out), place[0], generator), out
+
+
+def test_the_choice_is_measured_on_other_prompts_and_seeds(chosen: tuple[Evaluation, Path]) -> None:
+    evaluation, out = chosen
+    choice = evaluation.choice
+    assert choice is not None
+    assert [one.step for one in choice.checkpoints] == list(STEPS)
+    assert [one.measured is not None for one in choice.checkpoints].count(True) == 2, "finalists"
+    assert {one.pictures for one in choice.checkpoints if one.measured is not None} == {6}
+    assert {one.pictures for one in choice.checkpoints if one.measured is None} == {3}
+    assert [one.weight for one in choice.weights] == [0.5]
+    assert not {p.id for p in choice.prompts} & {p.id for p in evaluation.prompts}
+    assert not set(choice.seeds) & set(evaluation.seeds)
+    assert evaluation.lora == "zxq"
+    assert all((out / picture.file).is_file() for picture in evaluation.arm("lora").pictures)
+
+
+def test_killed_anywhere_it_finds_the_same(
+    place: tuple[Warehouse, Path],
+    generator: Generator,
+    chosen: tuple[Evaluation, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    render, left = Generator.generate_many, [0]
+
+    def stopping(self: Generator, requests: list[object], **how: object) -> Iterator[object]:
+        for picture in render(self, requests, **how):  # type: ignore[arg-type]
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            yield picture
+
+    monkeypatch.setattr(Generator, "generate_many", stopping)
+    stops, rng = 0, np.random.default_rng(0)
+    while True:
+        left[0] = int(rng.integers(1, 14))
+        try:
+            again = select(selection(place, tmp_path), place[0], generator)
+            break
+        except KeyboardInterrupt:
+            stops += 1
+    assert stops >= 3
+    assert told(again) == told(chosen[0])
+    for path in chosen[1].rglob("*.png"):
+        assert (tmp_path / path.relative_to(chosen[1])).read_bytes() == path.read_bytes()
+
+
+def test_weight_zero_is_the_base_exactly(
+    place: tuple[Warehouse, Path], generator: Generator, tmp_path: Path
+) -> None:
+    evaluation = evaluate(plan(place, tmp_path, lora_weight=0.0), place[0], generator)
+    lora, trigger = evaluation.arm("lora"), evaluation.arm("trigger")
+    for one, other in zip(lora.pictures, trigger.pictures, strict=True):
+        pixels = [np.asarray(Image.open(tmp_path / p.file)) for p in (one, other)]
+        assert (pixels[0] == pixels[1]).all()
+    assert [p.likeness for p in lora.pictures] == [p.likeness for p in trigger.pictures]
+    full = evaluate(plan(place, tmp_path), place[0], generator)
+    assert [p.likeness for p in full.arm("lora").pictures] != [p.likeness for p in trigger.pictures]
+
+
+def test_two_loras_are_compared_pair_by_pair(
+    place: tuple[Warehouse, Path], generator: Generator, tmp_path: Path
+) -> None:
+    found = compare(plan(place, tmp_path), "other", "zxq", 0.05, place[0], generator)
+    assert [p.seed for p in found.a.pictures] == [p.seed for p in found.b.pictures]
+    same = compare(
+        plan(place, tmp_path), "zxq@300", Character.from_seed(5).trigger, 0.05, place[0], generator
+    )
+    assert same.gain.estimate == 0.0
+    assert [p.likeness for p in same.a.pictures] == [p.likeness for p in same.b.pictures]
+
+
+def ask(place: tuple[Warehouse, Path], monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> int:
+    monkeypatch.setenv("AI_CACHE_ROOT", str(place[0].root))
+    fixed = ["--model", "tiny-sd", "--dataset", str(place[1]), "--out", str(out)]
+    return main(["eval", *words, *fixed])
+
+
+def refusal(out: Path) -> Refusal:
+    found = read_report(out / "report.json")
+    assert isinstance(found, Refusal)
+    assert "Not measurable" in (out / "report.html").read_text(encoding="utf-8")
+    return found
+
+
+def test_faulty_prompts_are_not_measurable(
+    place: tuple[Warehouse, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    prompts = tmp_path / "p.json"
+    prompts.write_text(json.dumps([{"id": "a", "prompt": "nobody"}, {"id": "b"}]), encoding="utf-8")
+    assert ask(place, monkeypatch, tmp_path / "out", "--lora", "zxq", "--prompts", str(prompts)) == 3
+    assert "prompt 1" in refusal(tmp_path / "out").why
+
+
+def test_no_impostors_are_not_measurable(
+    place: tuple[Warehouse, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "nobody").mkdir()
+    words = ["--lora", "zxq", "--prompts", str(PROMPTS), "--impostors", str(tmp_path / "nobody")]
+    assert ask(place, monkeypatch, tmp_path / "out", *words) == 3
+    assert "100 are missing" in refusal(tmp_path / "out").remedy
+
+
+def test_a_lora_of_another_base_is_not_measurable(
+    place: tuple[Warehouse, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from safetensors.numpy import save_file
+
+    folder = place[0].lora_folder("foreign")
+    folder.mkdir(exist_ok=True)
+    wrong = {
+        "lora_unet_no_such_layer.lora_down.weight": np.ones((2, 4), np.float32),
+        "lora_unet_no_such_layer.lora_up.weight": np.ones((4, 2), np.float32),
+    }
+    save_file(wrong, folder / "foreign.safetensors", {"ss_sd_model_name": "another-base"})
+    words = ["--lora", "foreign", "--prompts", str(PROMPTS), "--max-prompts", "2", "--seeds", "1"]
+    assert ask(place, monkeypatch, tmp_path / "out", *words) == 3
+    assert "another-base" in refusal(tmp_path / "out").why
+    assert not list((tmp_path / "out" / "pictures").rglob("*.png")), "told before anything is rendered"
