@@ -29,6 +29,7 @@ def configure(level: int = logging.INFO) -> None:
     """
     root = logging.getLogger("charaforge")
     root.setLevel(level)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of kernels that it does without
     if not root.handlers:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -114,7 +113,6 @@ def _bitsandbytes(kind: str) -> Callable[..., torch.optim.Optimizer]:
     """Return the maker of a bitsandbytes optimiser that does not wait for the device after every weight."""
 
     def make(groups: Groups, **options: Any) -> torch.optim.Optimizer:
-        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of kernels it does without
         bitsandbytes: Any = importlib.import_module("bitsandbytes")
         base: Any = getattr(bitsandbytes.optim, kind)
         return type(kind, (_NoWaiting, base), {})(groups, **options)  # type: ignore[no-any-return]

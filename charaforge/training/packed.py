@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import logging
 from typing import Any, Self
 
 import torch
@@ -192,5 +191,4 @@ class _Conv2d(torch.autograd.Function):
 
 
 def _bitsandbytes() -> Any:
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of kernels it does without
     return importlib.import_module("bitsandbytes.functional")
