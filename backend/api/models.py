@@ -38,7 +38,7 @@ def schedulers() -> list[Scheduler]:
         Scheduler(
             name=sampler.name,
             label=sampler.solver.label,
-            schedule=sampler.schedule.label,
+            schedule=sampler.schedule_label,
             diffusers=sampler.solver.diffusers,
         )
         for sampler in SAMPLERS

@@ -39,7 +39,7 @@ def infotext(
     pairs = {
         "Steps": f"{request.steps}",
         "Sampler": sampler.solver.label,
-        "Schedule type": sampler.schedule.label,
+        "Schedule type": sampler.schedule_label,
         "CFG scale": _number(request.guidance_scale),
         "Seed": f"{request.seed}",
         "Size": f"{width}x{height}",

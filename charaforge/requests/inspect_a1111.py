@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from charaforge.requests.infotext_reading import read_infotext
 from charaforge.requests.inputs import LATENT_UPSCALE
 from charaforge.requests.inspect_findings import Findings
+from charaforge.requests.samplers import (
+    EXPONENTIAL,
+    KARRAS,
+    OWN,
+    UNIFORM,
+    Sampler,
+    find_a1111_sampler,
+    find_sampler,
+)
 
 _SIZE = re.compile(r"\s*(\d{1,6})\s*[xX]\s*(\d{1,6})\s*")
 _PLAIN = {"Steps": "steps", "CFG scale": "guidance", "Seed": "seed", "Clip skip": "clip_skip"}
@@ -15,6 +25,11 @@ _SAID = frozenset(  # of no effect, or done with elsewhere
     | {"Hires steps", "Hires upscaler", "Hires resize", "Denoising strength", "Variation seed strength"}
     | {"Schedule type", "Size", "Init image hash", "Civitai resources", "Civitai metadata"}
 )
+_REGISTERED = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_BUILT_IN = frozenset(  # A1111's upscalers that look like names of a registry
+    {"None", "Nearest", "Lanczos", "LDSR", "ScuNET", "ESRGAN_4x", "SwinIR_4x", "BSRGAN"}
+)
+_BEFORE_SCHEDULES = re.compile(r"v?1\.[0-8](\.\d+)?(\b.*)?")  # versions of A1111
 _MASKED = ("Mask blur", "Masked content", "Inpaint area", "Masked area padding")
 
 
@@ -26,7 +41,7 @@ def read_a1111(text: str) -> Findings:
     findings.put_prompts(info.prompt, info.negative)
     for key, name in _PLAIN.items():
         findings.put(name, values.pop(key, None))
-    findings.put_sampler(values.pop("Sampler", ""), values.get("Schedule type", ""))
+    findings.put_sampler(values.pop("Sampler", ""), values.get("Schedule type", ""), _solvers(values))
     findings.put_name("model", values.pop("Model", None))
     vae = values.pop("VAE", "")
     findings.put_name("vae", "" if vae in ("None", "Automatic") else vae)
@@ -37,6 +52,19 @@ def read_a1111(text: str) -> Findings:
         if key not in _SAID:
             findings.miss(f"{key}: {value}")
     return findings
+
+
+def _solvers(values: dict[str, str]) -> Callable[[str, str], Sampler]:
+    """Return how the version of A1111 that wrote the text names samplers."""
+    if not _BEFORE_SCHEDULES.fullmatch(values.get("Version", "")):
+        return find_a1111_sampler
+
+    def before(name: str, schedule: str) -> Sampler:
+        told = find_sampler(name, schedule)
+        preset = told.schedule is OWN and told.solver.automatic in (KARRAS, EXPONENTIAL)
+        return Sampler(told.solver, UNIFORM) if preset else find_a1111_sampler(name, schedule)
+
+    return before
 
 
 def _put_variation(findings: Findings, values: dict[str, str]) -> None:
@@ -65,7 +93,8 @@ def _put_size(findings: Findings, values: dict[str, str]) -> None:
     findings.put("width", last[0])
     findings.put("height", last[1])
     if scale is not None:
-        findings.put("hires", _hires(scale, values, denoise))
+        findings.first_size = (width, height)
+        findings.put("hires", _hires(findings, scale, values, denoise))
     elif denoise is not None:
         findings.miss(f"Denoising strength: {denoise}: the picture it was drawn over is not in the file")
         masked = [f"{key}: {values.pop(key)}" for key in _MASKED if key in values]
@@ -73,15 +102,27 @@ def _put_size(findings: Findings, values: dict[str, str]) -> None:
             findings.miss(f"{', '.join(masked)}: the mask is not in the file")
 
 
-def _hires(scale: float, values: dict[str, str], denoise: str | None) -> dict[str, object]:
-    upscaler = values.get("Hires upscaler", "Latent")
-    known = {"latent": LATENT_UPSCALE, "lanczos": "lanczos"}
-    told: dict[str, object] = {"scale": scale, "upscaler": known.get(upscaler.lower(), upscaler)}
+def _hires(
+    findings: Findings, scale: float, values: dict[str, str], denoise: str | None
+) -> dict[str, object]:
+    told: dict[str, object] = {"scale": scale, "upscaler": _upscaler(findings, values.get("Hires upscaler"))}
     if denoise is not None:
         told["denoise"] = denoise
     if "Hires steps" in values:
         told["steps"] = values["Hires steps"]
     return told
+
+
+def _upscaler(findings: Findings, name: str | None) -> str:
+    """Return what enlarges here; the nearest of ours where it is not the same."""
+    known = {"latent": LATENT_UPSCALE, "lanczos": "lanczos"}
+    if name is None or name.lower() in known:
+        return known[(name or LATENT_UPSCALE).lower()]
+    if _REGISTERED.fullmatch(name) and name not in _BUILT_IN:
+        return name
+    nearest = LATENT_UPSCALE if name.lower().startswith("latent") else "lanczos"
+    findings.miss(f"Hires upscaler: {name}: not offered, {nearest} enlarges instead")
+    return nearest
 
 
 def _put_noise(findings: Findings, values: dict[str, str]) -> None:

@@ -186,6 +186,8 @@ def _put_sizes(findings: Findings, nodes: _Graph, last: Node, first: Node | None
         whole = round(side * scale / 8) * 8 if scale and isinstance(side, int) else side
         findings.put(name, whole)
     if scale:
+        if isinstance(width, int) and isinstance(height, int):
+            findings.first_size = (width, height)
         told = {"scale": scale, "denoise": denoise, "steps": inputs(last).get("steps", 0)}
         findings.put("hires", told)
     elif first is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +12,10 @@ from pydantic import ValidationError
 
 from charaforge.errors import PromptError, UnknownNameError
 from charaforge.requests.generation import MAX_LORAS, MAX_PROMPT, GenerationRequest
+from charaforge.requests.grammar import check_prompt
 from charaforge.requests.grammar_loras import extract_loras, slug
-from charaforge.requests.samplers import find_sampler
+from charaforge.requests.inspect_editing import without_editing
+from charaforge.requests.samplers import Sampler, find_sampler
 
 MAX_UNMAPPED = 100  # lines
 MAX_READ = MAX_PROMPT + 4096  # characters; a longer prompt cannot be taken, and is not looked into
@@ -30,10 +32,13 @@ class Findings:
     Attributes:
         told: field of the request -> value, unchecked.
         unmapped: what has no place in a request, one line each.
+        first_size: (width, height) of the first of two passes, which the picture has where the second one
+            is not taken.
     """
 
     told: dict[str, Any] = field(default_factory=dict)
     unmapped: list[str] = field(default_factory=list)
+    first_size: tuple[int, int] | None = None
 
     def put(self, name: str, value: object) -> None:
         """Set a field, unless the value says nothing."""
@@ -53,20 +58,28 @@ class Findings:
 
     def put_prompts(self, prompt: object, negative: object) -> None:
         """Set both prompts, in which LoRAs are tags and nothing is a wildcard."""
-        self.told["prompt"] = self._without_tags(literal(_text(prompt)), acting=True)
-        self.told["negative"] = self._without_tags(literal(_text(negative)), acting=False)
+        self.told["prompt"] = self._offered(self._without_tags(literal(_text(prompt)), acting=True))
+        self.told["negative"] = self._offered(self._without_tags(literal(_text(negative)), acting=False))
 
     def add_lora(self, name: object, unet: object = 1.0, text: object = None) -> None:
         """Add a LoRA; `text` is its weight in the text encoders where that differs."""
         use = {"name": slug(_text(name)), "weight": unet, "te_weight": None if text == unet else text}
         self._add(use)
 
-    def put_sampler(self, sampler: object, schedule: object = "") -> None:
-        """Set the sampler by another program's names; without its schedule where that is not offered."""
+    def put_sampler(
+        self, sampler: object, schedule: object = "", find: Callable[[str, str], Sampler] = find_sampler
+    ) -> None:
+        """Set the sampler by another program's names; without its schedule where that is not offered.
+
+        Args:
+            sampler: what the program calls it.
+            schedule: what the program calls its schedule, "" where it says nothing.
+            find: returns our sampler for both.
+        """
         solver, spread = _text(sampler), _text(schedule)
         for told in (spread, "") if spread else ("",):
             try:
-                self.put("scheduler", find_sampler(solver, told).name)
+                self.put("scheduler", find(solver, told).name)
             except UnknownNameError:
                 continue
             if told != spread:
@@ -78,7 +91,7 @@ class Findings:
     def request(self) -> GenerationRequest | None:
         """Return the request; fields that it does not take are told and left at their defaults.
 
-        None where even the prompt is not taken.
+        None where nothing is said of a prompt, or the fields do not go together.
         """
         if "prompt" not in self.told:
             return None
@@ -92,10 +105,25 @@ class Findings:
             for name, fault in bad.items():
                 why = fault["msg"].removeprefix("Value error, ")
                 self.miss(f"{name}: {_cut(repr(self.told.get(name)), 80)}: {why}" if name else why)
-            if "prompt" in bad or not bad.keys() <= self.told.keys():
+            if not bad.keys() <= self.told.keys() or ("prompt" in bad and self.told["prompt"] == ""):
                 return None
             for name in bad:
                 del self.told[name]
+            self.told.setdefault("prompt", "")
+            if "hires" in bad and self.first_size is not None:
+                self.told["width"], self.told["height"] = self.first_size
+                self.first_size = None
+
+    def _offered(self, text: str) -> str:
+        """Return a prompt without syntax that is not offered; note what it was."""
+        if len(text) > MAX_READ:
+            return text
+        try:
+            check_prompt(text)
+        except PromptError as error:
+            self.miss(f"{error.message}; the words at its end, or the first of several, are taken")
+            return without_editing(text)
+        return text
 
     def _without_tags(self, text: str, acting: bool) -> str:
         if len(text) > MAX_READ:

@@ -1,9 +1,12 @@
 """The samplers that are offered, under our names, A1111's and diffusers'.
 
-A sampler is a solver (`dpmpp_2m`, "DPM++ 2M") on a schedule (`_karras`, "Karras"); without one it takes the
-model's own time steps, which A1111 calls "Automatic". Offered are the pairs that give good pictures on every
-model family, zero-terminal-SNR v-prediction models included (their first noise level has no signal at all, on
-which some samplers of diffusers divide by zero), at 10 steps and more.
+A sampler is a solver (`dpmpp_2m`, "DPM++ 2M") on a schedule (`_karras`, "Karras"). Offered are the pairs
+that give good pictures on every model family, zero-terminal-SNR v-prediction models included (their first
+noise level has no signal at all, on which some samplers of diffusers divide by zero), at 10 steps and more.
+
+A name of ours without a schedule takes the time steps that the model's own config says. A1111's "Automatic"
+is something else: since 1.9 it is Karras or exponential for the DPM solvers, and even steps for most others.
+`find_a1111_sampler` reads names as A1111 does, `Sampler.schedule_label` is what A1111 calls our schedule.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ class Schedule:
     """How the noise levels are spread.
 
     Attributes:
-        name: our name, the end of a sampler's name; "" = the model's own.
+        name: our name, the end of a sampler's name; "" = the model's own, mostly what A1111 calls "DDIM".
         label: A1111's "Schedule type".
         options: what is set on a diffusers scheduler for it.
         aliases: further names.
@@ -37,14 +40,15 @@ class Schedule:
     aliases: tuple[str, ...] = ()
 
 
-AUTOMATIC = Schedule("", "Automatic")
+OWN = Schedule("", "DDIM", aliases=("Automatic", "ddim_uniform"))
 KARRAS = Schedule("karras", "Karras", _options(use_karras_sigmas=True))
 EXPONENTIAL = Schedule("exponential", "Exponential", _options(use_exponential_sigmas=True))
 BETA = Schedule("beta", "Beta", _options(use_beta_sigmas=True))
+# "Simple" of A1111 and ComfyUI is SGM Uniform, rounded to whole time steps of the 1,000
 SGM_UNIFORM = Schedule("sgm_uniform", "SGM Uniform", _options(timestep_spacing="trailing"), ("Simple",))
 UNIFORM = Schedule("uniform", "Uniform", _options(timestep_spacing="linspace"), ("Normal",))
-SCHEDULES = (AUTOMATIC, KARRAS, EXPONENTIAL, BETA, SGM_UNIFORM, UNIFORM)
-_BY_TIME = (AUTOMATIC, SGM_UNIFORM, UNIFORM)
+SCHEDULES = (OWN, KARRAS, EXPONENTIAL, BETA, SGM_UNIFORM, UNIFORM)
+_BY_TIME = (OWN, SGM_UNIFORM, UNIFORM)
 _NOT_BETA = tuple(schedule for schedule in SCHEDULES if schedule is not BETA)
 
 
@@ -59,6 +63,7 @@ class Solver:
         options: what is set on that class beside the model's own schedule.
         schedules: those that it is offered with.
         aliases: further names.
+        automatic: the schedule that A1111 takes where none is named.
     """
 
     name: str
@@ -67,21 +72,23 @@ class Solver:
     options: MappingProxyType[str, Any] = field(default_factory=_options, hash=False)
     schedules: tuple[Schedule, ...] = SCHEDULES
     aliases: tuple[str, ...] = ()
+    automatic: Schedule = UNIFORM
 
 
 _MULTISTEP = "DPMSolverMultistepScheduler"
 SOLVERS = (
-    Solver("ddim", "DDIM", "DDIMScheduler", schedules=_BY_TIME),
+    Solver("ddim", "DDIM", "DDIMScheduler", schedules=_BY_TIME, automatic=OWN),
     Solver("euler", "Euler", "EulerDiscreteScheduler"),
     Solver("euler_a", "Euler a", "EulerAncestralDiscreteScheduler", schedules=_BY_TIME),
     Solver("heun", "Heun", "HeunDiscreteScheduler"),
-    Solver("dpm2", "DPM2", "KDPM2DiscreteScheduler", aliases=("kdpm2",)),
+    Solver("dpm2", "DPM2", "KDPM2DiscreteScheduler", aliases=("kdpm2",), automatic=KARRAS),
     Solver(
         "dpmpp_2m",
         "DPM++ 2M",
         _MULTISTEP,
         _options(algorithm_type="dpmsolver++"),
         schedules=_NOT_BETA,
+        automatic=KARRAS,
     ),
     Solver(
         "dpmpp_2m_sde",
@@ -89,19 +96,22 @@ SOLVERS = (
         _MULTISTEP,
         _options(algorithm_type="sde-dpmsolver++"),
         schedules=_NOT_BETA,
+        automatic=EXPONENTIAL,
     ),
     Solver(
         "dpmpp_3m_sde",
         "DPM++ 3M SDE",
         _MULTISTEP,
         _options(algorithm_type="sde-dpmsolver++", solver_order=3),
-        schedules=(AUTOMATIC, EXPONENTIAL, SGM_UNIFORM, UNIFORM),
+        schedules=(OWN, EXPONENTIAL, SGM_UNIFORM, UNIFORM),
+        automatic=EXPONENTIAL,
     ),
     Solver(
         "dpmpp_2s",
         "DPM++ 2S",
         "DPMSolverSinglestepScheduler",
         _options(algorithm_type="dpmsolver++", lower_order_final=True, final_sigmas_type="zero"),
+        automatic=KARRAS,
     ),
     Solver(
         "dpmpp_sde",
@@ -109,10 +119,11 @@ SOLVERS = (
         "DPMSolverSinglestepScheduler",
         _options(algorithm_type="sde-dpmsolver++", lower_order_final=True, final_sigmas_type="zero"),
         schedules=_NOT_BETA,
+        automatic=KARRAS,
     ),
-    Solver("unipc", "UniPC", "UniPCMultistepScheduler", schedules=_NOT_BETA),
-    Solver("deis", "DEIS", "DEISMultistepScheduler", schedules=_NOT_BETA),
-    Solver("lcm", "LCM", "LCMScheduler", schedules=(AUTOMATIC,)),
+    Solver("unipc", "UniPC", "UniPCMultistepScheduler", schedules=_NOT_BETA, automatic=SGM_UNIFORM),
+    Solver("deis", "DEIS", "DEISMultistepScheduler", schedules=_NOT_BETA, automatic=OWN),
+    Solver("lcm", "LCM", "LCMScheduler", schedules=(OWN,), automatic=OWN),
 )
 DEFAULT_SAMPLER = "dpmpp_2m"
 
@@ -136,8 +147,13 @@ class Sampler:
 
     @property
     def label(self) -> str:
-        """A1111's joined name: "DPM++ 2M Karras"; newer versions write `solver.label`, `schedule.label`."""
+        """A1111's joined name: "DPM++ 2M Karras"; newer versions write `solver.label`, `schedule_label`."""
         return f"{self.solver.label} {self.schedule.label}" if self.schedule.name else self.solver.label
+
+    @property
+    def schedule_label(self) -> str:
+        """A1111's "Schedule type" for it; "Automatic" only where A1111 takes the same steps for that."""
+        return "Automatic" if self.schedule is OWN is self.solver.automatic else self.schedule.label
 
     @property
     def diffusers(self) -> str:
@@ -158,7 +174,8 @@ def find_sampler(name: str, schedule: str = "") -> Sampler:
 
     Args:
         name: solver, or solver and schedule in one: "euler_a", "DPM++ 2M Karras".
-        schedule: A1111's "Schedule type", where it is told apart; "" or "Automatic" = the model's own.
+        schedule: its schedule, where it is told apart; "" or "Automatic" = the one in the name, else the
+            model's own.
 
     Raises:
         UnknownNameError: there is none; it names the nearest.
@@ -168,6 +185,21 @@ def find_sampler(name: str, schedule: str = "") -> Sampler:
     if found is None:
         raise UnknownNameError("scheduler", asked, [sampler.name for sampler in SAMPLERS])
     return found
+
+
+def find_a1111_sampler(name: str, schedule: str = "") -> Sampler:
+    """Return the sampler that A1111 (1.9 and later) takes; as `find_sampler`, but for "Automatic".
+
+    Args:
+        name: solver, or solver and schedule in one.
+        schedule: "Schedule type"; "" or "Automatic" = the one in the name, else the solver's default.
+
+    Raises:
+        UnknownNameError: there is none; it names the nearest.
+    """
+    found = find_sampler(name, schedule)
+    unnamed = found.schedule is OWN and _fold(schedule) in ("", "automatic")
+    return Sampler(found.solver, found.solver.automatic) if unnamed else found
 
 
 @cache

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from charaforge.diffusion.noise import NoiseSchedule
 from charaforge.diffusion.samplers import make_scheduler
-from charaforge.requests.samplers import SAMPLERS
+from charaforge.requests.samplers import SAMPLERS, find_sampler
 
 PICTURES = torch.randn((4, 4, 2, 2), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 BASE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False}
@@ -73,3 +73,21 @@ def test_a_sampler_lands_on_the_data(family: str, name: str, steps: int) -> None
 def test_a_scheduler_is_fresh_each_time() -> None:
     config = FAMILIES["epsilon"]
     assert make_scheduler("euler", config, 4) is not make_scheduler("euler", config, 4)
+
+
+@pytest.mark.parametrize("steps", [7, 10, 25, 30])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_named_schedules_stand_where_a1111_has_them(family: str, steps: int) -> None:
+    """A1111's definitions in `sd_schedulers`, of its 1,000 time steps; ours are rounded to whole ones."""
+    even = torch.linspace(999, 0, steps + 1)[:-1]
+    wanted = {
+        "SGM Uniform": even,
+        "Simple": torch.tensor([999.0 - int(place * 1000 / steps) for place in range(steps)]),
+        "Normal": torch.linspace(999, 0, steps),
+        "DDIM": torch.tensor([1.0 + place * (1000 // steps) for place in range(steps)]).flip(0),
+    }
+    for schedule, places in wanted.items():
+        if schedule == "DDIM" and family != "epsilon":
+            continue  # there the model's own steps are others
+        got = make_scheduler(find_sampler("Euler", schedule).name, FAMILIES[family], steps).timesteps
+        assert float((got.double() - places).abs().max()) < 1.5, schedule
