@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,8 +13,6 @@ from charaforge.training.network import Adapter
 from charaforge.training.run_header import run_header
 from charaforge.training.setup import Prepared
 from charaforge.training.thumbnail import THUMBNAIL, as_data_uri
-
-_STEP = "ss_steps"
 
 
 class Exporter:
@@ -29,6 +28,9 @@ class Exporter:
         self._header = run_header(run)
         self._dtype = precision(run.config.save_precision)
         self._kind = run.config.thumbnail
+        self._timed = run.config.save_times
+        self._pictures_per_epoch = max(1, sum(sample.repeats for sample in run.dataset.train))
+        self._pictures_per_step = run.config.pictures_per_step * run.processes.count
         self._first_picture = run.dataset.train[0].path
 
     @property
@@ -49,7 +51,10 @@ class Exporter:
         self._write(self.lora_file, adapter, step)
 
     def _write(self, path: Path, adapter: Adapter, step: int) -> None:
-        told = {**self._header, _STEP: str(step), **self._thumbnail()}
+        epoch = -(-step * self._pictures_per_step // self._pictures_per_epoch)
+        told = {**self._header, "ss_steps": str(step), "ss_epoch": str(epoch), **self._thumbnail()}
+        if self._timed:
+            told["ss_training_finished_at"] = f"{time.time():.0f}"
         write_lora(path, kohya_layers(adapter), told, self._dtype)
 
     def _thumbnail(self) -> Mapping[str, str]:

@@ -52,7 +52,6 @@ _OTHER_NAMES = {
     "ss_gradient_checkpointing": "gradient_checkpointing",
     "ss_learning_rate": "learning_rate",
     "ss_lr_scheduler": "lr_scheduler",
-    "ss_lr_warmup_steps": "lr_warmup_steps",
     "ss_max_grad_norm": "max_grad_norm",
     "ss_max_train_steps": "max_train_steps",
     "ss_network_dropout": "network_dropout",
@@ -90,24 +89,29 @@ def _about_settings(config: TrainingConfig) -> dict[str, str]:
     """Return the settings that kohya's scripts have too, under their names."""
     told = config.model_dump(mode="json")
     named = {**{f"ss_{name}": name for name in _SAME_NAMES}, **_OTHER_NAMES}
-    return {key: _as_kohya(told[name]) for key, name in named.items() if name in told}
+    return {key: _as_kohya(told[name]) for key, name in named.items()}
 
 
 def _about_pictures(config: TrainingConfig, dataset: Dataset) -> dict[str, Any]:
-    own = dataset.train
+    own = [sample for sample in dataset.train if not sample.prior]
+    others = len(dataset.train) - len(own)
+    repeats = max((sample.repeats for sample in own), default=1)
     tags = Counter(tag for sample in own for tag in sample.caption.tags)
     sizes = Counter(sample.size for sample in dataset.train)
     source = _source(config)
     return {
         "ss_tag_frequency": {source: dict(tags.most_common())},
-        "ss_dataset_dirs": {source: {"n_repeats": 1, "img_count": len(own)}},
+        "ss_dataset_dirs": {source: {"n_repeats": repeats, "img_count": len(own)}},
         "ss_bucket_info": {
             "buckets": {
                 str(number): {"resolution": list(size), "count": count}
                 for number, (size, count) in enumerate(sorted(sizes.items()))
             }
         },
-        "ss_num_train_images": str(len(own)),
+        "ss_enable_bucket": str(config.buckets),
+        "ss_num_train_images": str(sum(sample.repeats for sample in own)),
+        "ss_num_reg_images": str(others),
+        "ss_reg_dataset_dirs": {"regularisation": {"n_repeats": 1, "img_count": others}} if others else {},
         "ss_num_validation_images": str(len(dataset.held_out)),
     }
 
@@ -119,12 +123,15 @@ def _about_training(config: TrainingConfig, plan: Plan, dataset: Dataset) -> dic
     return {
         "ss_unet_lr": f"{config.learning_rate:g}" if "unet" in trained else "None",
         "ss_text_encoder_lr": words,
+        "ss_lr_warmup_steps": str(config.warmup),
         "ss_optimizer": plan.optimizer,
         "ss_mixed_precision": dtype_name(plan.dtype),
         "ss_batch_size_per_device": str(config.train_batch_size),
         "ss_total_batch_size": str(config.pictures_per_step),
         "ss_num_epochs": str(max(1, round(epochs))),
         "ss_cache_latents": "True",
+        "ss_caption_dropout_every_n_epochs": "0",
+        "ss_color_aug": "False",
         "ss_network_args": _network_args(config),
         "ss_session_id": str(derived_seed(config.seed, "session", config.lora_id) % 2**32),
         "ss_sd_scripts_commit_hash": f"charaforge {__version__}",
