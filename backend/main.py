@@ -11,19 +11,20 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.concurrency import run_in_threadpool
 
 from backend.api import PREFIX, make_router
-from backend.core import problems
+from backend.core import json_logs, problems
 from backend.core.access import Access
 from backend.core.guard import Guard
 from backend.core.in_flight import InFlight
 from backend.core.inputs import InputFiles
 from backend.core.lazy_panel import LazyPanel
 from backend.core.meter import Meter, Metered
-from backend.core.settings import Settings
+from backend.core.settings import Settings, check_safety
 from backend.core.stopping import Stopping
 from backend.jobs.broker import choose_broker, make_celery
 from backend.jobs.queue import JobQueue
-from charaforge import __version__, bootstrap, logs
+from charaforge import __version__, bootstrap
 from charaforge.errors import CharaForgeError
+from charaforge.warehouse.registry import Registry
 
 
 def create_app() -> FastAPI:
@@ -31,11 +32,12 @@ def create_app() -> FastAPI:
 
     Raises:
         WarehouseError: `AI_CACHE_ROOT` cannot be used.
-        UsageError: `API_TOKEN` is too short.
+        UsageError: `API_TOKEN` is too short, or `API_SAFETY` asks for a checker that is not there.
     """
-    logs.configure()
+    json_logs.configure()
     warehouse = bootstrap()
     settings = Settings()
+    check_safety(Registry(warehouse))
     access = Access(settings.token(), settings.allowed_hosts, tuple(settings.origins))
     queue = JobQueue(make_celery(choose_broker(settings.redis_url)), warehouse)
 

@@ -72,7 +72,6 @@ class Submitter:
         self._queue: JobQueue = queue
         self._partial = wanted.partial or file.partial
         self._score = wanted.score or file.score
-        self._request_id = str(request.scope.get("request_id", ""))
         inputs: InputFiles = request.app.state.inputs
         self._names = WarehouseNames(registered, inputs)
         self._in_flight: InFlight = request.app.state.in_flight
@@ -97,7 +96,7 @@ class Submitter:
                 (Wish(item.request, item.note) for item in batch.items),
                 job_id=job_id,
                 fingerprint=fingerprint,
-                options={**options, "request_id": self._request_id},
+                options=options,
             )
         rows = len(batch.faults.refused)
         refused = RefusedRows(rows=rows, csv=batch.refused()) if rows else None

@@ -126,7 +126,7 @@ def train(body: TrainBody, commands: Queued) -> Response:
         "learning-rate": body.learning_rate,
         "seed": body.seed,
     }
-    return commands("train", ["train", *_options(options), *(["--dry-run"] if body.dry_run else [])])
+    return commands("train", ["train", *_options(options), *(["--check"] if body.check else [])])
 
 
 @router.post("/curate", status_code=202, summary="Make a training table of a folder of pictures")

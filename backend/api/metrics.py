@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from backend.api.job_metrics import JobMetrics
 from backend.core.problems import responses
 
 router = APIRouter(tags=["service"])
@@ -20,7 +21,9 @@ router = APIRouter(tags=["service"])
     },
 )
 def metrics(request: Request) -> Response:
-    """Answer requests by route and status, their durations, and the jobs that wait."""
-    meter = request.app.state.meter
-    meter.waiting.set(request.app.state.queue.waiting())
-    return Response(generate_latest(meter.registry), media_type=CONTENT_TYPE_LATEST)
+    """Answer requests by route and status, jobs and items that wait, times of items, memory of GPUs."""
+    meter, queue = request.app.state.meter, request.app.state.queue
+    meter.waiting.set(queue.waiting())
+    jobs = CollectorRegistry(auto_describe=False)
+    jobs.register(JobMetrics(queue))
+    return Response(generate_latest(meter.registry) + generate_latest(jobs), media_type=CONTENT_TYPE_LATEST)

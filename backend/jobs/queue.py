@@ -15,6 +15,7 @@ from celery import Celery
 from celery.exceptions import TimeoutError as CeleryTimeout
 from kombu.exceptions import OperationalError
 
+from backend.core.json_logs import current
 from backend.core.problems import ProblemError, plain_problem, problem_of_slug
 from backend.jobs.broker import EMBEDDED, WORKER_COMMAND
 from backend.jobs.embedded import EmbeddedWorker
@@ -110,9 +111,10 @@ class JobQueue:
             CharaForgeError: see `JobStore.submit`.
         """
         self.need_worker()
+        noted = {**(options or {}), **_asked_by()}
         return self._sent(
             lambda: self.store.submit(
-                wishes, kind=kind, job_id=job_id, queue=queue, fingerprint=fingerprint, options=options
+                wishes, kind=kind, job_id=job_id, queue=queue, fingerprint=fingerprint, options=noted
             )
         )
 
@@ -126,7 +128,9 @@ class JobQueue:
         """
         self.need_worker()
         return self._sent(
-            lambda: self.store.submit_command(kind, command, job_id=job_id, fingerprint=fingerprint)
+            lambda: self.store.submit_command(
+                kind, command, job_id=job_id, fingerprint=fingerprint, options=_asked_by()
+            )
         )
 
     def repeated(self, job_id: str, fingerprint: str) -> Job | None:
@@ -252,6 +256,11 @@ class JobQueue:
 def job_id_of(key: str) -> str:
     """Return the name of the job that an Idempotency-Key stands for; "" without a key."""
     return f"key-{hashlib.sha256(key.encode()).hexdigest()[:32]}" if key else ""
+
+
+def _asked_by() -> dict[str, Any]:
+    """Return the id of the HTTP request at work, for the job to keep, so that workers can log it."""
+    return {"request_id": current("request_id")} if current("request_id") else {}
 
 
 def picture_of(job: Job) -> PictureReply | None:

@@ -16,11 +16,13 @@ from celery import Celery
 
 from backend.jobs.broker import EMBEDDED, queue_length
 from backend.jobs.commands import run_command
+from backend.jobs.measuring import Measured, Meter
 from backend.jobs.models import make_renderer
 from charaforge.jobstore.claims import HEARTBEAT_S
 from charaforge.jobstore.dispatch import Dispatcher
 from charaforge.jobstore.heart import Workers
 from charaforge.jobstore.job import Job
+from charaforge.jobstore.rendering import Renderer
 from charaforge.jobstore.store import JobStore
 from charaforge.jobstore.work import Worker
 from charaforge.logs import get_logger
@@ -51,9 +53,13 @@ class Station:
         self.dispatcher = Dispatcher(
             self.store, self._send, self._count, self._nothing_waits, own_broker=self.embedded
         )
+        self.meter = Meter()
+        self.renderer: Renderer | None = None
         self.worker: Worker | None = None
         if works:
-            self.worker = Worker(self.store, make_renderer(warehouse), run_command, self.dispatcher.top_up)
+            self.renderer = make_renderer(warehouse)
+            measured = Measured(self.renderer, self.meter)
+            self.worker = Worker(self.store, measured, run_command, self.dispatcher.top_up)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._live, name="station", daemon=True)
         self._idle = threading.Thread(target=self._look_by_itself, name="idle-worker", daemon=True)
@@ -99,7 +105,8 @@ class Station:
     def _beat(self) -> None:
         if self.worker is not None:
             self.worker.heart.beat()
-            self.workers.tell(self.store.owner, self.worker.heart.holds, embedded=self.embedded)
+            facts = {"embedded": self.embedded, **self.meter.facts()}
+            self.workers.tell(self.store.owner, self.worker.heart.holds, **facts)
 
     def _look_by_itself(self) -> None:
         """Do what was sent long ago and has not come, while nothing else is to be done."""

@@ -6,10 +6,14 @@ from typing import Any
 
 from celery import Task, shared_task
 
+from backend.core.json_logs import bound
 from backend.core.problems import problem_of
 from backend.jobs.models import ModelRenderer
 from backend.jobs.station import SHARD, station_of
 from charaforge.errors import CharaForgeError
+from charaforge.logs import get_logger
+
+logger = get_logger(__name__)
 
 FOLLOW_PINS = "charaforge.follow-pins"
 
@@ -22,9 +26,13 @@ def do_shard(task: Task, job_id: str, shard: int) -> None:
         job_id: name of the job.
         shard: number of the shard.
     """
-    worker = station_of(task.app).worker
-    if worker is not None:
-        worker.do(job_id, shard)
+    station = station_of(task.app)
+    job = station.store.find(job_id)
+    if station.worker is None or job is None:
+        return
+    with bound(job_id=job_id, shard=shard, request_id=str(job.spec.options.get("request_id", ""))):
+        outcome = station.worker.do(job_id, shard)
+        logger.info("shard %s", outcome)
 
 
 def follow_pins(task: Task) -> dict[str, Any]:
@@ -33,10 +41,10 @@ def follow_pins(task: Task) -> dict[str, Any]:
     Returns:
         Nothing, or `{"problem": …}` where one cannot be loaded.
     """
-    worker = station_of(task.app).worker
+    station = station_of(task.app)
     try:
-        if worker is not None and isinstance(worker.renderer, ModelRenderer):
-            worker.alone(worker.renderer.follow_pins)
+        if station.worker is not None and isinstance(station.renderer, ModelRenderer):
+            station.worker.alone(station.renderer.follow_pins)
     except CharaForgeError as error:
         return {"problem": problem_of(error).model_dump()}
     return {}

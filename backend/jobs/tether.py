@@ -7,6 +7,7 @@ begins it again.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -23,7 +24,8 @@ def main(command: list[str]) -> int:
 
 
 def _end_with_parent(process: subprocess.Popen[bytes]) -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):  # not sys.stdin, whose lock a thread at the interpreter's end must not hold
+        pass
     process.terminate()
     try:
         process.wait(GRACE_S)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
-from celery.signals import celeryd_init, worker_ready, worker_shutdown, worker_shutting_down
+from celery.signals import celeryd_init, setup_logging, worker_ready, worker_shutdown, worker_shutting_down
 
+from backend.core import json_logs
 from backend.core.settings import Settings
 from backend.jobs.broker import EMBEDDED, choose_broker, make_celery
 from backend.jobs.station import Station, install, station_of
-from charaforge import bootstrap, logs
+from charaforge import bootstrap
 from charaforge.errors import CharaForgeError, ExitCode
 
-logs.configure()
+json_logs.configure()
 try:
     warehouse = bootstrap()
 except CharaForgeError as error:
@@ -37,6 +39,12 @@ def _begin(**_: Any) -> None:
     except CharaForgeError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _log(loglevel: int = logging.INFO, **_: Any) -> None:
+    """Keep Celery from setting up lines of its own."""
+    json_logs.configure(loglevel)
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

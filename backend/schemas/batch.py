@@ -44,7 +44,7 @@ class TrainBody(StrictModel):
     batch_size: int | None = Field(None, ge=1, le=1024, description="pictures per step")
     learning_rate: float | None = Field(None, gt=0.0, le=1.0, description="peak learning rate")
     seed: int | None = Field(None, ge=0, le=2**32 - 1, description="of everything random in the run")
-    dry_run: bool = Field(False, description="check everything, train nothing")
+    check: bool = Field(False, description="read and check everything, train nothing")
 
 
 class CurateBody(StrictModel):
