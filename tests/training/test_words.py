@@ -234,6 +234,15 @@ def test_weights_of_tags_reach_the_text_encoder_from_the_caption_file(
         assert torch.allclose(words.plain(sample).states, wanted.states, atol=1e-6)
 
 
+def test_weighted_captions_that_cannot_be_read_are_named_before_the_first_step(
+    make_config: MakeConfig, prepared: Prepare, pictures: Path
+) -> None:
+    (pictures / "0.txt").write_text("zxq, (girl:5000)", encoding="utf-8")
+    assert prepared(make_config()).dataset.train
+    with pytest.raises(DatasetError, match=r"1 captions cannot be read:\n.*0\.png: .*5000"):
+        prepared(make_config(weighted_tags=True))
+
+
 def test_sd15_is_told_words_only(make_config: MakeConfig, prepared: Prepare) -> None:
     run = prepared(make_config())
     words = LiveWords(run.base.bundle, run.dataset.train, run.config)

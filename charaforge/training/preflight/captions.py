@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from charaforge.errors import DatasetError
+from charaforge.errors import DatasetError, PromptError
 from charaforge.training.reading import Reader
 from charaforge.training.setup import Prepared
 from charaforge.training.words import variant
@@ -18,10 +18,11 @@ def check_captions(run: Prepared) -> None:
 
     Raises:
         DatasetError: more than `max_empty_share` have no caption, or more than `max_truncated_share` are
-            longer than the text encoder reads.
-        UsageError, PromptError: see `Reader`.
+            longer than the text encoder reads, or a weighted one cannot be read.
+        UsageError: see `Reader`.
     """
     _refuse_empty(run)
+    _refuse_unreadable(run)
     samples, limit, share = run.dataset.train, run.config.max_token_length, run.config.max_truncated_share
     reader = Reader(run.base.bundle, run.config)
     long = [sample for sample in samples if reader.is_cut_off(sample.caption.text())]
@@ -55,6 +56,22 @@ def caption_lines(run: Prepared) -> Iterator[str]:
 
 def _weighs(tag: str) -> bool:
     return tag.startswith("(") and tag.endswith(")") and ":" in tag
+
+
+def _refuse_unreadable(run: Prepared) -> None:
+    """Refuse weighted captions whose syntax is wrong, all of them at once."""
+    reader, faults = Reader(run.base.bundle, run.config), []
+    for sample in (*run.dataset.train, *run.dataset.held_out):
+        try:
+            reader.tokens(sample.caption.text())
+        except PromptError as error:
+            faults.append(f"{sample.path}: {error.message}")
+    if faults:
+        told = "".join(f"\n  - {line}" for line in faults[:8])
+        raise DatasetError(
+            f"{len(faults)} captions cannot be read:{told}",
+            r"write the brackets of names as \( and \), or set weighted_tags: false",
+        )
 
 
 def _refuse_empty(run: Prepared) -> None:
