@@ -107,14 +107,26 @@ def test_a_skip_of_more_layers_than_there_are_is_refused(make_config: MakeConfig
         Reader(bundle, make_config(clip_skip=3))
 
 
-@pytest.mark.parametrize("model", ["tiny-sd", "tiny-sdxl"])
+@pytest.mark.parametrize(
+    ("model", "precision"), [("tiny-sd", "no"), ("tiny-sdxl", "no"), ("tiny-sdxl", "auto")]
+)
 def test_a_short_caption_beside_a_long_one_is_trained_as_alone(
-    make_config: MakeConfig, prepared: Prepare, tiny_xl: object, pictures: Path, model: str
+    make_config: MakeConfig,
+    prepared: Prepare,
+    tiny_xl: object,
+    tmp_path: Path,
+    pictures: Path,
+    model: str,
+    precision: str,
 ) -> None:
     (pictures / "0.txt").write_text(LONG, encoding="utf-8")
-    config = make_config(model_id=model, max_token_length=225, max_truncated_share=1)
+    config = make_config(
+        model_id=model, mixed_precision=precision, max_token_length=225, max_truncated_share=1
+    )
     run = prepared(config)
-    words, channels = LiveWords(run.base.bundle, run.dataset.train, config), run.base.bundle.latent_channels
+    channels = run.base.bundle.latent_channels
+    setup = build(run, TensorCache(tmp_path / "cache"))
+    words, unet = setup.words, setup.unet
     samples = run.dataset.train
     long = next(n for n, s in enumerate(samples) if s.path.stem == "0")
     short = next(n for n, s in enumerate(samples) if s.path.stem != "0" and s.size == samples[long].size)
@@ -124,12 +136,13 @@ def test_a_short_caption_beside_a_long_one_is_trained_as_alone(
         alone = words.of_draws([draw(short, position=1)])
         assert both.shown is not None
         assert alone.shown is None
-        unet, when = run.base.bundle.unet, torch.tensor([500, 500])
+        when = torch.tensor([500, 500])
         together = predicted(unet, noisy, when, both)[1:]
         found = predicted(unet, noisy[1:], when[1:], alone)
         unmasked = predicted(unet, noisy, when, Condition(both.states, None, both.pooled, both.time_ids))[1:]
-    assert torch.allclose(together, found, atol=1e-5)
-    assert not torch.allclose(unmasked, found, atol=1e-4)
+    near = 1e-5 if precision == "no" else 2e-2
+    assert torch.allclose(together, found, atol=near)
+    assert not torch.allclose(unmasked, found, atol=3 * near)
 
 
 @pytest.mark.parametrize("model", ["tiny-sd", "tiny-sdxl"])
