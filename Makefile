@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check serve bars
+.PHONY: help demo test check serve bars faults
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ check: $(INSTALLED) ## lint, types, import rules and all tests but the slow ones
 
 bars: $(INSTALLED) ## the long measurements (pytest's marker slow)
 	$(BIN)/python -m pytest -m slow
+
+faults: $(INSTALLED) ## kill, cut off, fill up, damage: batches under every fault, many times over, as a table
+	$(BIN)/python -m tests.backend.jobs.fault_table
 
 serve: $(INSTALLED) ## start the REST service (HOST, PORT)
 	$(BIN)/uvicorn backend.main:app --host $(HOST) --port $(PORT)

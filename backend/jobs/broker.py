@@ -33,7 +33,7 @@ def choose_broker(redis_url: str) -> str:
     Args:
         redis_url: the setting `REDIS_URL`; may be empty.
     """
-    chosen = redis_url or (LOCAL_REDIS if _answers(LOCAL_REDIS) else EMBEDDED)
+    chosen = redis_url or (LOCAL_REDIS if answers(LOCAL_REDIS, PING_TIMEOUT_S) else EMBEDDED)
     where = "in this process" if chosen == EMBEDDED else f"on workers behind {_without_password(chosen)}"
     logger.info("jobs run %s", where)
     return chosen
@@ -115,13 +115,13 @@ def _without_password(url: str) -> str:
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
-def _answers(url: str) -> bool:
-    """Return whether a Redis answers at `url` within PING_TIMEOUT_S."""
+def answers(url: str, timeout_s: float) -> bool:
+    """Return whether a Redis answers at `url` in time."""
     from redis import Redis, RedisError
 
-    wait = {"socket_connect_timeout": PING_TIMEOUT_S, "socket_timeout": PING_TIMEOUT_S}
+    wait = {"socket_connect_timeout": timeout_s, "socket_timeout": timeout_s}
     try:
-        with Redis.from_url(url, **wait) as client:
+        with Redis.from_url(url, **wait, retry=None) as client:
             return bool(client.ping())
     except (RedisError, OSError):
         return False

@@ -17,6 +17,7 @@ from charaforge.errors import ExitCode
 from charaforge.jobstore.job import Job
 from charaforge.jobstore.marks import Failure
 
+PROGRAM = (sys.executable, "-m", "charaforge.cli.main")
 POLL_S = 0.2
 LOOK_EVERY = 5  # polls
 SIGNALLED = 128  # exit codes above it tell the signal
@@ -42,7 +43,7 @@ def run_command(job: Job, may_go_on: Callable[[], None]) -> Failure | None:
     Raises:
         RuntimeError: something from outside ended it.
     """
-    command = [sys.executable, "-m", "backend.jobs.tether", sys.executable, "-m", "charaforge.cli.main"]
+    command = [sys.executable, "-m", "backend.jobs.tether", *PROGRAM]
     with job.folder.log.open("ab") as log:
         process = subprocess.Popen(
             [*command, *job.spec.command], stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT

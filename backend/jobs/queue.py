@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError
 
 from backend.core.json_logs import current
 from backend.core.problems import ProblemError, plain_problem, problem_of_slug
-from backend.jobs.broker import EMBEDDED, WORKER_COMMAND
+from backend.jobs.broker import EMBEDDED, WORKER_COMMAND, answers
 from backend.jobs.embedded import EmbeddedWorker
 from backend.jobs.station import Station, install
 from backend.jobs.tasks import FOLLOW_PINS
@@ -34,6 +34,7 @@ POLL_S = 0.004
 SLOW_POLL_S = 0.05
 SOON_S = 5.0  # until then it is looked for often
 WORKER_TRUST_S = 2.0
+BROKER_ANSWER_S = 2.0
 MAX_WAITING = 32  # interactive jobs that are not done; below the threads that the API has for waiting
 RETRY_AFTER_S = 5
 
@@ -243,6 +244,12 @@ class JobQueue:
             told = f"no worker takes jobs of this warehouse; start one: {WORKER_COMMAND}"
             raise ProblemError(plain_problem(503, told, "no-worker"))
         self._seen_s = now
+
+    def need_broker(self) -> None:
+        """Raise 503 where the broker does not answer; jobs are then found by the files alone, and later."""
+        url = str(self._app.conf.broker_url)
+        if self._embedded is None and not answers(url, BROKER_ANSWER_S):
+            raise ProblemError(plain_problem(503, "Redis does not answer", "no-broker"))
 
     def _sent(self, submit: Callable[[], Job]) -> Job:
         try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any
 
+from charaforge.jobstore.files import disk_full
 from charaforge.jobstore.job import Job
 from charaforge.jobstore.marks import Failure
 from charaforge.jobstore.pictures import Stamp
@@ -21,11 +22,13 @@ class Committer:
     Args:
         job: the job.
         executor: its threads.
+        await_room: called where the disk is full; waits a little and returns whether to try again.
     """
 
-    def __init__(self, job: Job, executor: Executor) -> None:
+    def __init__(self, job: Job, executor: Executor, await_room: Callable[[], bool]) -> None:
         self._job = job
         self._executor = executor
+        self._await_room = await_room
         self._pending: dict[int, Future[Stamp | None]] = {}
         self.stamps: dict[int, Stamp] = {}
 
@@ -67,16 +70,22 @@ class Committer:
         try:
             data = picture.png()
         except (ValueError, TypeError) as error:
-            told = f"the picture could not be written as a PNG: {error}"
-            self._job.failures.write(Failure(item.number, "generation", told))
+            words = f"the picture could not be written as a PNG: {error}"
+            self._job.failures.write(Failure(item.number, "generation", words))
             return None
         found = hashlib.sha256(data).hexdigest()
         if item.expect and found != item.expect:
-            told = f"the picture is not as it was: its sha256 is {found}, was {item.expect}"
-            self._job.failures.write(Failure(item.number, "differs", told, "compare versions and devices"))
+            words = f"the picture is not as it was: its sha256 is {found}, was {item.expect}"
+            self._job.failures.write(Failure(item.number, "differs", words, "compare versions and devices"))
             return None
         note = {"note": dict(item.note)} if item.note else {}
-        return self._job.pictures.commit(item.number, data, {**picture.facts(), **note, **facts})
+        told = {**picture.facts(), **note, **facts}
+        while True:
+            try:
+                return self._job.pictures.commit(item.number, data, told)
+            except OSError as error:
+                if not disk_full(error) or not self._await_room():
+                    raise
 
 
 class Stopwatch:

@@ -7,6 +7,7 @@ against an item.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from itertools import groupby
@@ -30,6 +31,8 @@ logger = get_logger(__name__)
 LAST_RUNG = 3
 """Of the memory ladder: pictures one by one, for the last attempt at an item that ended two workers."""
 CHECK_EVERY_S = 0.2
+ROOM_S = 60.0  # so long pictures wait in memory for room on the disk
+ROOM_POLL_S = 0.5
 
 
 class Stopped(Exception):
@@ -49,10 +52,11 @@ class ShardWork:
         self._worker, self._job, self._claim = worker, job, claim
         self._shard = claim.shard
         self._try = ShardTry(job.files, job.folder, claim.shard, claim.generation)
-        self._committer = Committer(job, worker.executor)
+        self._committer = Committer(job, worker.executor, self._await_room)
         self._suspects: set[int] = set()
         self._errors: dict[int, str] = {}
         self._checked_s = time.monotonic()
+        self._waited_s = 0.0
 
     def run(self) -> None:
         """Do all that is left, and make the done mark.
@@ -111,6 +115,18 @@ class ShardWork:
         else:
             self._job.pause_for_room()
         raise Stopped("the disk is full")
+
+    def _await_room(self) -> bool:
+        """Halt the job and wait a little, so that what is rendered need not be rendered again."""
+        if self._waited_s >= ROOM_S or self._job.spec.queue == "interactive":
+            return False
+        if self._worker.draining.is_set() or self._job.cancelled():
+            return False
+        with contextlib.suppress(OSError):
+            self._job.pause_for_room()
+        time.sleep(ROOM_POLL_S)
+        self._waited_s += ROOM_POLL_S
+        return True
 
     def _group(self, items: Sequence[Item]) -> None:
         """Render the items of a micro-batch: together those that no crash has befallen, then the others."""

@@ -310,11 +310,10 @@ def small_disk(place: Path) -> Iterator[Path]:
 
 def _fill(ballast: Path) -> None:
     """Write until there is no room left."""
-    with ballast.open("wb") as stream:
+    with ballast.open("wb", buffering=0) as stream:
         try:
             while True:
                 stream.write(b"\0" * 4096)
-                stream.flush()
         except OSError:
             pass
 
