@@ -24,7 +24,8 @@ def health(queue: Queue) -> Health:
 
 @router.get("/ready", summary="Whether the service takes jobs", responses=responses(401, 403, 503))
 def ready(queue: Queue) -> Ready:
-    """Answer 200 where a worker is there and the queue has room."""
+    """Answer 200 where the broker answers, a worker is there, and the queue has room."""
+    queue.need_broker()
     queue.need_worker()
     queue.need_room()
     return Ready(waiting=queue.waiting())
