@@ -37,6 +37,7 @@ class Bundle:
         scheduler_config: the diffusers config that samplers are made from.
         sha256: fingerprint of the files it was loaded from, see `fingerprint`.
         device: where the parts work; where memory is short, they lie elsewhere while they are idle.
+        zero_empty: whether an empty negative prompt is zeros for the UNet, see `Parts`.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Bundle:
     scheduler_config: Mapping[str, Any]
     sha256: str
     device: torch.device
+    zero_empty: bool = False
 
     @property
     def dtype(self) -> torch.dtype:
@@ -116,6 +118,7 @@ def load_bundle(
         scheduler_config=told,
         sha256=fingerprint(path),
         device=torch.device(device),
+        zero_empty=parts.zero_empty,
     )
 
 

@@ -28,7 +28,10 @@ _PADS: Mapping[Family, tuple[str, ...]] = {"sd15": ("<|endoftext|>",), "sdxl": (
 
 @dataclass(frozen=True)
 class ModelConfigs:
-    """Everything about a model but its weights; configs in the keys of diffusers and transformers."""
+    """Everything about a model but its weights; configs in the keys of diffusers and transformers.
+
+    `zero_empty` is that of `Parts`.
+    """
 
     family: Family
     unet: Mapping[str, Any]
@@ -36,6 +39,7 @@ class ModelConfigs:
     text_encoders: tuple[Mapping[str, Any], ...]
     scheduler: Mapping[str, Any]
     tokenizers: tuple[CLIPTokenizer, ...]
+    zero_empty: bool = False
 
 
 def kept_configs(family: Family) -> ModelConfigs:
@@ -93,4 +97,5 @@ def _tokenizer(files: Mapping[str, Any]) -> CLIPTokenizer:
 
 def _configs(family: Family, told: Mapping[str, Any], words: tuple[CLIPTokenizer, ...]) -> ModelConfigs:
     encoders = tuple(told["text_encoders"])
-    return ModelConfigs(family, told["unet"], told["vae"], encoders, told["scheduler"], words)
+    zeros = family == "sdxl" and bool(told.get("force_zeros_for_empty_prompt", True))
+    return ModelConfigs(family, told["unet"], told["vae"], encoders, told["scheduler"], words, zeros)

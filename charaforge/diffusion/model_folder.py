@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 from charaforge.diffusion.parts import Family, Parts, TextEncoder, vae_dtype
 from charaforge.errors import ModelFileError
 
+FORCE_ZEROS = "force_zeros_for_empty_prompt"
 COMPONENTS: dict[Family, tuple[str, ...]] = {
     "sd15": ("scheduler", "text_encoder", "tokenizer", "unet", "vae"),
     "sdxl": ("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae"),
@@ -52,6 +53,7 @@ def read_folder(folder: Path, dtype: torch.dtype) -> Parts:
             text_encoders=tuple(encoders),
             tokenizers=read_tokenizers(folder, family),
             scheduler_config=config,
+            zero_empty=family == "sdxl" and bool(_config(folder / "model_index.json").get(FORCE_ZEROS, True)),
         )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelFileError(

@@ -26,6 +26,8 @@ class Parts:
         text_encoders: in the order in which the UNet wants their states joined.
         tokenizers: one for each text encoder.
         scheduler_config: the diffusers config of the noise schedule.
+        zero_empty: whether an empty negative prompt is zeros for the UNet: `force_zeros_for_empty_prompt` of
+            SDXL's model_index.json, true where it says nothing.
     """
 
     family: Family
@@ -34,6 +36,7 @@ class Parts:
     text_encoders: tuple[TextEncoder, ...]
     tokenizers: tuple[CLIPTokenizer, ...]
     scheduler_config: Mapping[str, Any]
+    zero_empty: bool = False
 
 
 def vae_dtype(family: Family, config: Mapping[str, Any], dtype: torch.dtype) -> torch.dtype:

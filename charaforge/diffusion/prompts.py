@@ -122,6 +122,12 @@ def padded(bundle: Bundle, conditioning: Conditioning, length: int, clip_skip: i
     return torch.cat([conditioning.states, *[empty] * (missing // empty.shape[1])], dim=1)
 
 
+def zeros_like(conditioning: Conditioning) -> Conditioning:
+    """Return what SDXL was trained to take for no words, as long as `conditioning`: zeros."""
+    pooled = None if conditioning.pooled is None else torch.zeros_like(conditioning.pooled)
+    return Conditioning(torch.zeros_like(conditioning.states), pooled)
+
+
 def _encode(
     bundle: Bundle, encoder: TextEncoder, chunker: Chunker, chunks: Sequence[Chunk], clip_skip: int
 ) -> tuple[Tensor, Tensor | None]:

@@ -57,6 +57,7 @@ def read_single_file(file: Path, dtype: torch.dtype) -> Parts:
         text_encoders=_text_encoders(tensors, configs, file, dtype),
         tokenizers=configs.tokenizers,
         scheduler_config=scheduler_of(configs.scheduler, tensors, metadata),
+        zero_empty=configs.zero_empty,
     )
 
 

@@ -120,6 +120,7 @@ def _carried(bundle: Bundle) -> dict[str, Any]:
         "vae": _shape(bundle.vae.config),
         "text_encoders": kept,
         "scheduler": dict(bundle.scheduler_config),
+        "force_zeros_for_empty_prompt": bundle.zero_empty,
         "tokenizers": [tokenizer_files(tokenizer) for tokenizer in bundle.tokenizers],
     }
 

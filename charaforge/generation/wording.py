@@ -11,7 +11,14 @@ import torch
 
 from charaforge.diffusion.added_conditions import PictureSize, added_conditions
 from charaforge.diffusion.bundle import Bundle
-from charaforge.diffusion.prompts import NO_EMBEDDINGS, Conditioning, Embeddings, encode_prompt, padded
+from charaforge.diffusion.prompts import (
+    NO_EMBEDDINGS,
+    Conditioning,
+    Embeddings,
+    encode_prompt,
+    padded,
+    zeros_like,
+)
 from charaforge.generation.denoise import Guide
 
 CACHE_BYTES = 64 * 2**20
@@ -82,7 +89,13 @@ class WordEncoder:
         self._key = (*weights, clip_skip, acting)
 
     def words(self, prompt: str, negative: str) -> Words:
-        """Return the encoded prompts of a picture, the shorter one filled up with empty windows."""
+        """Return the encoded prompts of a picture, the shorter one filled up with empty windows.
+
+        An empty negative prompt is zeros for models that were trained so, as in diffusers and A1111.
+        """
+        if negative == "" and self._bundle.zero_empty:
+            told = self._encoded(prompt)
+            return Words(told, zeros_like(told))
         words = Words(self._encoded(prompt), self._encoded(negative))
         return Words(self._filled(words.prompt, words.length), self._filled(words.negative, words.length))
 
