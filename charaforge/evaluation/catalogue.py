@@ -45,6 +45,9 @@ METRICS: tuple[Metric, ...] = (
     drift.TAKEOVER,
 )
 
+UNITS = {metric.name: metric.unit for metric in METRICS}
+"""Name of a metric -> its unit."""
+
 
 def records() -> tuple[MetricRecord, ...]:
     """What the report says about the metrics."""

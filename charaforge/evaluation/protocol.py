@@ -196,9 +196,9 @@ def _impostors(study: Study) -> tuple[ImpostorRecord, ...]:
 def _judges(study: Study) -> dict[str, str]:
     told = {}
     for use, name in study.judges.names.items():
-        kind = _KINDS.get(use)
-        entry = study.registry.get(name, kind) if kind else None
-        told[use] = f"{name} {weights_sha256(entry.path)[:16]}" if entry else name
+        kinds = (_KINDS[use],) if use in _KINDS else ("vision", "ipadapter")
+        entry = next(one for kind in kinds for one in study.registry.list(kind) if one.name == name)
+        told[use] = f"{name} {weights_sha256(entry.path)[:16]}"
     return told
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charaforge.evaluation.arms import Arm, words_of
+from charaforge.evaluation.catalogue import UNITS
 from charaforge.evaluation.features import Features
 from charaforge.evaluation.identity import Embeddings, Scores
 from charaforge.evaluation.metrics import (
@@ -32,6 +33,9 @@ from charaforge.evaluation.subject import Subject
 
 PREFERRED = ("clip", "dinov2", "siglip")
 """Which image encoder is taken where one is enough."""
+
+_RANGES = {"share": (0.0, 1.0), "cosine": (-1.0, 1.0), "1 - cosine": (0.0, 2.0), "degrees": (0.0, 180.0)}
+"""What values of a unit can be at all; an interval ends there."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +186,9 @@ def measure(
             name=name, estimate=None, low=None, high=None, reason=reason or "no picture has a value"
         )
     told = mean(values.reshape(-1, seeds))
-    return Measure(name=name, estimate=told.estimate, low=told.low, high=told.high, floor=floor)
+    least, most = _RANGES[UNITS[name]]
+    low, high = max(told.low, least), min(told.high, most)
+    return Measure(name=name, estimate=told.estimate, low=low, high=high, floor=floor)
 
 
 def share_measure(name: str, flags: npt.NDArray[np.bool_], seeds: int) -> Measure:
@@ -235,7 +241,7 @@ def _image_similarities(seen: Features, yardstick: Yardstick, seeds: int) -> lis
         if kind in seen.visions:
             held_out = yardstick.standard.held_out.visions[kind][:count]
             values = image_similarity.image_similarities(seen.visions[kind], held_out)
-        found.append(measure(metric.name, values, seeds, f"there is no {metric.needs}"))
+        found.append(measure(metric.name, values, seeds, f"it needs {metric.needs}"))
     return found
 
 

@@ -26,7 +26,7 @@ def arm_rows(e: Evaluation) -> list[tuple[str, ...]]:
 def measure_rows(e: Evaluation, names: tuple[str, ...] | None = None) -> list[tuple[str, ...]]:
     """Header and one row per metric: label, unit, direction, and its value in every arm."""
     known = {record.name: record for record in e.metrics}
-    there = {one.name for arm in e.arms for one in arm.measures}
+    there = {one.name for arm in e.arms for one in arm.measures if one.estimate is not None}
     rows: list[tuple[str, ...]] = [("metric", "unit", "better", *(arm.label for arm in e.arms))]
     for name, record in known.items():
         if name in there and (names is None or name in names):

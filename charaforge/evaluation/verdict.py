@@ -49,8 +49,8 @@ def percent(share: float) -> str:
 
 
 def points(gain: float) -> str:
-    """0.62 -> "62 points"."""
-    return f"{100 * gain:.0f} points"
+    """0.62 -> "62 points"; a negative number gets a real minus sign."""
+    return f"{100 * gain:.0f} points".replace("-", "\N{MINUS SIGN}")
 
 
 def _with_interval(share: Interval) -> str:
@@ -83,7 +83,7 @@ def _chosen(evaluation: Evaluation) -> list[str]:
         return []
     step = f"step {choice.step:,}" if choice.step is not None else choice.name
     return [
-        f"Of {len(choice.checkpoints)} checkpoints {step} was chosen, at weight {choice.weight:g}; these "
+        f"Chosen was {step} of {len(choice.checkpoints)} looked at, at weight {choice.weight:g}; these "
         "numbers come from other prompts and seeds than the choice."
     ]
 
@@ -94,8 +94,8 @@ def _pose(evaluation: Evaluation) -> list[str]:
         return []
     posed = evaluation.arm("posed").accepted
     return [
-        f"With pose control it is {percent(posed.estimate)}, {points(cost.estimate)} of difference "
-        f"(95 % interval {points(cost.low)} to {points(cost.high)})."
+        f"With pose control it is {percent(posed.estimate)}, a difference of {points(cost.estimate)} "
+        f"({points(cost.low)} to {points(cost.high)})."
     ]
 
 

@@ -105,9 +105,10 @@ def loss_plot(curves: Sequence[Curve], chosen_step: int | None) -> Markup:
         parts.append(f'<polyline class="curve {c.role}" points="{points}"/>')
     if chosen_step is not None:
         at = x(chosen_step)
+        side = "end" if at > _WIDTH - 90 else "middle"
         parts.append(f'<line class="bar" x1="{at}" x2="{at}" y1="20" y2="200"/>')
         parts.append(
-            f'<text class="tick" x="{at}" y="14" text-anchor="middle">chosen: step {chosen_step:,}</text>'
+            f'<text class="tick" x="{at}" y="14" text-anchor="{side}">chosen: step {chosen_step:,}</text>'
         )
     return _svg(236, parts, "Loss against optimizer steps")
 
