@@ -1,4 +1,4 @@
-"""Peak memory and speed of training at the real sizes of SD1.5 and SDXL, on a CUDA device, with random weights.
+"""Peak memory and speed of training at the real sizes of SD1.5 and SDXL, on a GPU, with random weights.
 
     python benchmarks/gpu_train.py [--family sd15 | sdxl] [--side 1024] [--batches 1,4,8] [--low]
 
