@@ -111,11 +111,17 @@ def load_dataset(config: TrainingConfig, warehouse: Warehouse, resolution: int, 
     """
     buckets = _buckets(config, resolution, multiple)
     listing = read_source(
-        config.dataset_meta, config.train_data_dir, warehouse, config.tag_field, config.character
+        config.dataset_meta,
+        config.train_data_dir,
+        warehouse,
+        config.tag_field,
+        config.character,
+        mixed="[character]" not in config.caption_template,
     )
     prior = Listing()
     if config.has_regularisation:
-        prior = as_prior(read_source(config.reg_meta, config.reg_data_dir, warehouse, config.tag_field, ""))
+        place = (config.reg_meta, config.reg_data_dir)
+        prior = as_prior(read_source(*place, warehouse, config.tag_field, "", mixed=True))
     left_out, notes = [*listing.left_out, *prior.left_out], [*listing.notes, *prior.notes]
     found = _decoded(config, listing.records, False, left_out, notes)
     found = _hold_out(_without_copies(found, left_out), config.validation_share)

@@ -71,7 +71,12 @@ class Listing:
 
 
 def read_source(
-    table: Path | None, folder: Path | None, warehouse: Warehouse, tag_field: str, character: str
+    table: Path | None,
+    folder: Path | None,
+    warehouse: Warehouse,
+    tag_field: str,
+    character: str,
+    mixed: bool = False,
 ) -> Listing:
     """List the pictures of a table or of a folder; a folder that holds a table is read by it.
 
@@ -81,7 +86,7 @@ def read_source(
     if table is None and folder is not None:
         table = next((folder / name for name in TABLES if (folder / name).is_file()), None)
     if table is not None:
-        return read_table(table, warehouse, tag_field, character)
+        return read_table(table, warehouse, tag_field, character, mixed)
     assert folder is not None
     return read_folder(folder, character)
 
@@ -144,7 +149,9 @@ def _folder_notes(records: Sequence[Record], captions: Sequence[Path], root: Pat
         yield f"{place.name}: {len(mine)} pictures, each repeated {repeats} times{told}"
 
 
-def read_table(table: Path, warehouse: Warehouse, tag_field: str, character: str) -> Listing:
+def read_table(
+    table: Path, warehouse: Warehouse, tag_field: str, character: str, mixed: bool = False
+) -> Listing:
     """List the rows of a metadata table.
 
     Args:
@@ -154,6 +161,7 @@ def read_table(table: Path, warehouse: Warehouse, tag_field: str, character: str
         warehouse: for the relative paths.
         tag_field: name of the column of tags.
         character: only rows of this character; "" takes all.
+        mixed: whether all may be those of several characters, as for a style.
 
     Raises:
         UsageError: the table is missing or of an unknown format.
@@ -165,7 +173,7 @@ def read_table(table: Path, warehouse: Warehouse, tag_field: str, character: str
         if column not in rows[0]:
             raise UnknownNameError(f"column of {table.name}", column, rows[0])
     listing = Listing()
-    chosen = _rows_of_character(rows, table, character)
+    chosen = _rows_of_character(rows, table, character, mixed)
     if unusable := sum(not is_usable(row) for _, row in chosen):
         told = f"{unusable} rows are copies of other pictures or have an error"
         listing.left_out.append(LeftOut(table, told))
@@ -190,7 +198,7 @@ def as_prior(listing: Listing) -> Listing:
 
 
 def _rows_of_character(
-    rows: list[dict[str, str]], table: Path, character: str
+    rows: list[dict[str, str]], table: Path, character: str, mixed: bool
 ) -> list[tuple[int, dict[str, str]]]:
     """Return the numbered rows of one character; the head of a table is row 1."""
     numbered = list(enumerate(rows, start=2))
@@ -199,10 +207,10 @@ def _rows_of_character(
         return [(number, row | {"character": character}) for number, row in numbered]
     if character and character not in names:
         raise UnknownNameError(f"character of {table.name}", character, names)
-    if not character and len(names) > 1:
+    if not character and len(names) > 1 and not mixed:
         raise DatasetError(
             f"{table} mixes {len(names)} characters: {', '.join(names[:8])}",
-            "say which one with the key character",
+            "say which one with the key character; a caption_template without [character] takes all of them",
         )
     return [(number, row) for number, row in numbered if not character or row.get("character") == character]
 
