@@ -6,7 +6,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from charaforge.errors import ConfigError, suggestion
 
@@ -37,7 +37,8 @@ def parse(model: type[Model], data: Mapping[str, Any], source: str) -> Model:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(source, fault_lines(error, model)) from None
+        lines = [*fault_lines(error, model), *_hidden_faults(error, model, data)]
+        raise ConfigError(source, lines) from None
 
 
 def fault_lines(error: ValidationError, model: type[BaseModel]) -> list[str]:
@@ -55,6 +56,22 @@ def fault_lines(error: ValidationError, model: type[BaseModel]) -> list[str]:
             told = fault["msg"].removeprefix("Value error, ")
             lines.append(f"{key}: {told}, got {_shown(fault['input'])}" if key else told)
     return lines
+
+
+def _hidden_faults(error: ValidationError, model: type[Model], data: Mapping[str, Any]) -> list[str]:
+    """Return the faults between keys, which are not looked for while a single key is at fault."""
+    at_fault = {str(fault["loc"][0]) for fault in error.errors(include_url=False) if fault["loc"]}
+    if not at_fault or any(not fault["loc"] for fault in error.errors(include_url=False)):
+        return []
+    missing = [key for key in at_fault & model.model_fields.keys() if model.model_fields[key].is_required()]
+    without: dict[str, Any] = dict.fromkeys(missing, (Any, None))
+    relaxed = create_model(model.__name__, __base__=model, **without)
+    try:
+        relaxed.model_validate({key: value for key, value in data.items() if key not in at_fault})
+    except ValidationError as more:
+        faults = more.errors(include_url=False)
+        return [] if any(fault["loc"] for fault in faults) else fault_lines(more, model)
+    return []
 
 
 def _sibling_keys(model: type[BaseModel], where: list[int | str]) -> list[str]:

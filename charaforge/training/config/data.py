@@ -17,6 +17,10 @@ TEMPLATE_FIELDS = ("character", "outfit", "style", "pose_tag", "tags")
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 
 
+def _default(settings: StrictModel, key: str) -> object:
+    return type(settings).model_fields[key].default
+
+
 class SourceSettings(StrictModel):
     """Where pictures come from, and how often each is shown."""
 
@@ -126,6 +130,28 @@ class DataSettings(SourceSettings, CaptionSettings, SizeSettings):
             raise ValueError(
                 "give either dataset_meta (a table) or train_data_dir (a folder), not both or none"
             )
+        if self.reg_meta is not None and self.reg_data_dir is not None:
+            raise ValueError("give either reg_meta (a table) or reg_data_dir (a folder), not both")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_in_vain(self) -> Self:
+        """Refuse keys that were given and do nothing: they are meant to do something."""
+        masked = self.mask_dir is not None or self.alpha_mask
+        needs = {
+            "prior_loss_weight": ("reg_data_dir or reg_meta", self.has_regularisation),
+            "unmasked_weight": ("mask_dir or alpha_mask", masked),
+            "crop_scale": ("crop_variants of 2 or more", self.crop_variants > 1),
+            "bucket_step": ("buckets: true", self.buckets),
+            "max_buckets": ("buckets: true", self.buckets),
+        }
+        given = self.model_fields_set
+        changed = (key for key in needs if key in given and getattr(self, key) != _default(self, key))
+        told = [f"{key} does nothing without {needs[key][0]}" for key in changed if not needs[key][1]]
+        if self.mask_dir is not None and self.alpha_mask:
+            told.append("mask_dir and alpha_mask both say what counts; give one of them")
+        if told:
+            raise ValueError("; ".join(told))
         return self
 
     @property
