@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
-from PIL import Image
+from PIL import Image, ImageOps
 from pydantic import ValidationError
 
 from backend.api.jobs import Queue
 from backend.api.models import Models
 from backend.core.pictures import FORMATS
 from backend.core.problems import ProblemError, fault_of, invalid
-from backend.core.uploads import take_in_base64
+from backend.core.uploads import take_in, take_in_base64
 from backend.jobs.queue import JobQueue
-from backend.schemas.sdapi import Image2Image, PngInfo, Text2Image
+from backend.schemas.sdapi import FIELDS, Image2Image, PngInfo, Text2Image
 from charaforge.config.settings import default_model
+from charaforge.requests.generation import GenerationRequest
 from charaforge.requests.infotext_reading import read_infotext
-from charaforge.requests.inputs import InitImage
 from charaforge.requests.samplers import SCHEDULES, SOLVERS
+from charaforge.warehouse.layout import Warehouse
 
 router = APIRouter(prefix="/sdapi/v1", include_in_schema=False)
 
@@ -30,18 +32,21 @@ router = APIRouter(prefix="/sdapi/v1", include_in_schema=False)
 @router.post("/txt2img")
 def txt2img(body: Text2Image, queue: Queue) -> dict[str, Any]:
     """Render pictures from words."""
-    return _rendered(body, queue, None)
+    return _rendered(body, body.request(), queue)
 
 
 @router.post("/img2img")
 def img2img(body: Image2Image, request: Request, queue: Queue) -> dict[str, Any]:
     """Redraw a picture."""
     warehouse = request.app.state.warehouse
-    image = str(take_in_base64(warehouse, body.init_images[0]))
-    mask = str(take_in_base64(warehouse, body.mask)) if body.mask else None
-    area = "masked" if mask and body.inpaint_full_res else "whole"
-    told = {"image": image, "mask": mask, "area": area, "mask_blur": body.mask_blur}
-    return _rendered(body, queue, {**told, "denoise": body.denoising_strength})
+    told = body.request()
+    size = (body.width, body.height) if body.resize_mode == 0 else None
+    files = {"image": _changed(warehouse, take_in_base64(warehouse, body.init_images[0]), size)}
+    if body.mask:
+        mask = take_in_base64(warehouse, body.mask)
+        files["mask"] = _changed(warehouse, mask, size, bool(body.inpainting_mask_invert))
+    told["init"] |= {name: str(path) for name, path in files.items()}
+    return _rendered(body, told, queue)
 
 
 @router.get("/progress")
@@ -72,7 +77,8 @@ def samplers() -> list[dict[str, Any]]:
 @router.get("/schedulers")
 def schedulers() -> list[dict[str, Any]]:
     """List the schedule types."""
-    return [{"name": known.name or "automatic", "label": known.label, "aliases": None} for known in SCHEDULES]
+    told = [("automatic", "Automatic"), *((known.name or "ddim", known.label) for known in SCHEDULES)]
+    return [{"name": name, "label": label, "aliases": None} for name, label in told]
 
 
 @router.get("/sd-models")
@@ -114,12 +120,32 @@ def _parameters(text: str) -> dict[str, str]:
     return {"Prompt": told.prompt, "Negative prompt": told.negative, **told.values, **sides} if text else {}
 
 
-def _rendered(body: Text2Image, queue: JobQueue, init: dict[str, Any] | None) -> dict[str, Any]:
+def _changed(warehouse: Warehouse, path: Path, size: tuple[int, int] | None, invert: bool = False) -> Path:
+    """Return a picture stretched to a size, as A1111's "Just resize" does, and where asked for inverted."""
+    with Image.open(path, formats=tuple(FORMATS)) as image:
+        if not invert and size in (None, image.size):
+            return path
+        changed = ImageOps.invert(image.convert("L")) if invert else ImageOps.exif_transpose(image)
+        if size is not None:
+            changed = changed.resize(size, Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        changed.save(buffer, "PNG")
+    buffer.seek(0)
+    return take_in(warehouse, buffer)[1]
+
+
+def _named(fault: dict[str, Any]) -> dict[str, Any]:
+    """Return a fault of our request under A1111's name of its field."""
+    return {**fault, "field": FIELDS.get(fault["field"], fault["field"])}
+
+
+def _rendered(body: Text2Image, told: dict[str, Any], queue: JobQueue) -> dict[str, Any]:
     """Render the pictures of a body one after another, and answer as A1111 does."""
     try:
-        whole = body.request(InitImage.model_validate(init) if init else None).seeded()
+        whole = GenerationRequest.model_validate(told).seeded()
     except ValidationError as error:
-        raise ProblemError(invalid([fault_of(dict(fault)) for fault in error.errors()])) from None
+        faults = [_named(fault_of(dict(fault))) for fault in error.errors()]
+        raise ProblemError(invalid(faults)) from None
     jobs = [queue.submit(single) for single in whole.singles()]
     replies = [queue.wait(job) for job in jobs]
     files = [Path(reply.image_path) for reply in replies]
