@@ -14,6 +14,7 @@ from charaforge.training.base import Base
 from charaforge.training.batches import Deck
 from charaforge.training.cache import TensorCache
 from charaforge.training.config import TrainingConfig
+from charaforge.training.config.publishing import PublishingSettings
 from charaforge.training.dataset import Dataset
 from charaforge.training.latents import LatentEncoder, Latents
 from charaforge.training.loss import Objective
@@ -107,7 +108,7 @@ def identity(run: Prepared) -> dict[str, Any]:
     shown = {"sample_prompts", "sample_negative", "sample_every_steps", "tensorboard", "wandb_project"}
     kept = {"save_every_steps", "keep_last", "max_rollbacks", "log_every_steps"}
     memory = {"gradient_checkpointing", "activation_offload"}
-    free = files | shown | kept | memory
+    free = files | shown | kept | memory | set(PublishingSettings.model_fields)
     return {
         **run.config.model_dump(mode="json", exclude=free),
         "base": run.base.bundle.sha256,

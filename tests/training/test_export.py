@@ -25,7 +25,7 @@ from charaforge.training.export import Exporter
 from charaforge.training.loop import take_step
 from charaforge.training.reading import Reader
 from charaforge.training.run import run
-from charaforge.training.setup import build
+from charaforge.training.setup import build, identity
 from charaforge.warehouse.layout import Warehouse
 from tests.fixtures.tiny_sdxl import tiny_sdxl
 from tests.training.conftest import MakeConfig, Prepare
@@ -221,3 +221,8 @@ def test_the_hashes_are_those_of_other_programs(tmp_path: Path) -> None:
     plain = (tmp_path / "plain.safetensors").read_bytes()
     told = read_lora(tmp_path / "a.safetensors").metadata
     assert told["sshs_legacy_hash"] == hashlib.sha256(plain[0x100000:0x110000]).hexdigest()[:8]
+
+
+def test_what_only_the_file_shows_may_change_on_the_way(make_config: MakeConfig, prepared: Prepare) -> None:
+    told = {"save_precision": "fp32", "thumbnail": "none", "author": "A", "license": "CC0-1.0", "comment": "c"}
+    assert identity(prepared(make_config())) == identity(prepared(make_config(**told)))
