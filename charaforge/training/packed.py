@@ -22,6 +22,7 @@ from torch.nn import functional
 from torch.nn.grad import conv2d_input
 
 from charaforge.errors import UsageError
+from charaforge.training.mapped import MappedFiles
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _WHOLE = ("conv_in", "conv_out")
@@ -41,11 +42,14 @@ def pack(model: nn.Module, kept: str, dtype: torch.dtype) -> None:
     """
     if kept == "nf4" and importlib.util.find_spec("bitsandbytes") is None:
         raise UsageError("base_precision: nf4 needs bitsandbytes", "pip install bitsandbytes, or use bf16")
-    for path, layer in list(model.named_modules()):
-        packed = None if path in _WHOLE else _packed(layer, kept)
+    files = MappedFiles()
+    for path in [path for path, _ in model.named_modules() if path not in _WHOLE]:
+        layer: Any = model.get_submodule(path)
+        packed = _packed(layer, kept)
         if packed is not None:
             parent, _, name = path.rpartition(".")
             setattr(model.get_submodule(parent), name, packed)
+            files.forget(layer.weight)
     for name, parameter in model.named_parameters():
         if not name.endswith("kept"):
             parameter.data = parameter.data.to(dtype)

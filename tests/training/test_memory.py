@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from charaforge.errors import UsageError
 from charaforge.training.cache import TensorCache
 from charaforge.training.checkpoint import RunState
 from charaforge.training.loop import take_step
+from charaforge.training.mapped import MappedFiles
 from charaforge.training.packed import PackedConv2d, PackedLinear, pack
 from charaforge.training.processes import Processes
 from charaforge.training.residency import is_released
@@ -164,3 +166,23 @@ def test_a_trained_text_encoder_stays(make_config: MakeConfig, prepared: Prepare
 def test_offloading_activations_on_a_cpu_is_told_to_be_of_no_use(make_config: MakeConfig) -> None:
     plan = make_plan(make_config(activation_offload=True), Processes())
     assert [line for line in plan.warnings if "activation_offload does nothing on a CPU" in line]
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="needs /proc")
+def test_pages_of_a_mapped_file_leave_memory_and_come_back_when_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.safetensors"
+    save_file({"a": torch.randn(4_000_000), "b": torch.randn(1000)}, file)
+    held = load_file(file)
+    total = float(held["a"].double().sum())
+    before = _file_pages()
+    MappedFiles().forget(held["a"])
+    assert before - _file_pages() > 15_000  # KiB, of 15,625
+    assert float(held["a"].double().sum()) == total
+    own = torch.ones(1_000_000)
+    MappedFiles().forget(own)  # memory that is no file's is left alone
+    assert bool((own == 1).all())
+
+
+def _file_pages() -> int:
+    told = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in told if line.startswith("RssFile"))
