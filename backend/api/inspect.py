@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 
 from backend.core.inputs import InputFault, InputFiles
 from backend.core.problems import ProblemError, invalid, responses
+from backend.schemas.pictures import posted
 from backend.schemas.service import InspectBody
 from charaforge.errors import UsageError
 from charaforge.requests.answers import Inspection
@@ -29,9 +30,13 @@ def inspect(body: InspectBody, request: Request) -> Inspection:
         why = str(fault) if isinstance(fault, InputFault) else "the picture is broken"
         told = {"field": "image", "message": why, "value": body.image[:80]}
         raise ProblemError(invalid([told])) from None
+    route, again = posted(found.request) if found.request is not None else ("", None)
+    missing = files.resolve_all(again)[1] if again is not None else []
     return Inspection(
         source=found.source,
         request=found.request.plain() if found.request is not None else None,
-        unmapped=list(found.unmapped),
+        route=route,
+        body=again,
+        unmapped=[*found.unmapped, *(f"{fault['field']}: {fault['message']}" for fault in missing)],
         parameters=found.parameters,
     )

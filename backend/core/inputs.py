@@ -40,13 +40,15 @@ class InputFiles:
         """Return the file that an upload id or a path stands for, all links followed.
 
         Args:
-            told: the id, or the path; a relative one begins at the warehouse.
+            told: the id, also as recipes write it (`sha256:<id>`), or the path; a relative one begins at the
+                warehouse.
             json_too: whether a JSON file of key points is taken as well.
 
         Raises:
             InputFault: it lies outside the roots, is not there, or is no picture that is taken.
         """
-        path = self._upload(told) if UPLOAD_ID.match(told) else self._inside(told)
+        name = told.removeprefix("sha256:")
+        path = self._upload(name) if UPLOAD_ID.match(name) else self._inside(told)
         try:
             about = path.stat()
         except OSError:

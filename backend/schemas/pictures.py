@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from charaforge.requests.generation import MAX_LORAS, GenerationRequest, LoraName, LoraUse, PictureRequest
+from charaforge.requests.grammar_loras import lora_tag
 from charaforge.requests.inputs import (
     MAX_REFERENCES,
     Control,
@@ -190,3 +191,26 @@ class PoseBody(ControlBody):
     def source(self) -> dict[str, Any]:
         """Return the picture, or the key points."""
         return {"image": self.pose_image or self.control_image, "keypoints": self.pose_keypoints}
+
+
+def posted(request: GenerationRequest) -> tuple[str, dict[str, Any]]:
+    """Return the route and the body that ask for the first picture of a request.
+
+    LoRAs with a weight of their own in the text encoders, or factors for blocks, stand as tags in the prompt.
+    """
+    told = request.model_dump(mode="json", exclude_none=True, exclude={"count"})
+    init, references = told.pop("init", None), told.pop("references")
+    del told["loras"]
+    plain = [lora for lora in request.loras if lora.te_weight is None and not lora.blocks]
+    tags = [lora_tag(lora) for lora in request.loras if lora not in plain]
+    body = {**told, "prompt": "".join([request.prompt, *tags])}
+    if plain:
+        body |= {
+            "lora_ids": [lora.name for lora in plain],
+            "lora_scales": [lora.weight for lora in plain],
+        }
+    if references:
+        body["ip_adapter"] = references
+    if init is None:
+        return "/txt2img", body
+    return ("/inpaint" if "mask" in init else "/img2img"), body | init

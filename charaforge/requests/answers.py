@@ -108,6 +108,8 @@ class Inspection(BaseModel):
 
     source: str = Field(description="which program's metadata was read; empty: none was found")
     request: dict[str, Any] | None = Field(description="the request that it came from, as far as it is known")
+    route: str = Field("", description="the route to post `body` to for another such picture")
+    body: dict[str, Any] | None = Field(None, description="the request as that route takes it")
     unmapped: list[str] = Field([], description="what of it has no place in a request")
     parameters: str = Field("", description="A1111's text about it, where it has one")
 
