@@ -224,5 +224,5 @@ def test_the_hashes_are_those_of_other_programs(tmp_path: Path) -> None:
 
 
 def test_what_only_the_file_shows_may_change_on_the_way(make_config: MakeConfig, prepared: Prepare) -> None:
-    told = {"save_precision": "fp32", "thumbnail": "none", "author": "A", "license": "CC0-1.0", "comment": "c"}
+    told = {"save_precision": "fp32", "thumbnail": "none", "author": "A", "license": "B", "comment": "c"}
     assert identity(prepared(make_config())) == identity(prepared(make_config(**told)))
