@@ -103,7 +103,10 @@ def run(config: TrainingConfig, warehouse: Warehouse) -> TrainingResult:
     if state and state.ended and exporter.lora_file.is_file():
         logger.info("%s is finished already", config.output_dir)
     else:
-        setup = build(prepared, TensorCache(warehouse.training_cache))
+        cache = TensorCache(warehouse.training_cache)
+        setup = build(prepared, cache)
+        if prepared.processes.leads:
+            cache.trim()
         sampler = _sampler(prepared, setup, warehouse, exporter)
         state = _train(prepared, setup, states, Journal(folder / "events.jsonl"), exporter, sampler)
     return TrainingResult(
