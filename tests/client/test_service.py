@@ -112,3 +112,43 @@ def test_token_and_address_come_from_the_environment(monkeypatch: pytest.MonkeyP
         service.loras()
     assert str(seen[0].url) == "http://lab:1234/api/v1/lora/list"
     assert seen[0].headers["authorization"] == f"Bearer {'t' * 32}"
+
+
+def test_a_batch_from_submission_to_archive(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "jobs.csv"
+    file.write_text(
+        "prompt,seed,width,height,steps\nblue hair,1..3,64,64,1\nx,one,64,64,1\n", encoding="utf-8"
+    )
+    with pytest.raises(ServiceError, match="row 3, column 'seed'"):
+        service.batches.submit(file)
+    reply = service.batches.submit(file, partial=True, key="once")
+    assert (reply.total, reply.refused is not None) == (3, True)
+    assert service.batches.submit(file, partial=True, key="once").known
+    seen: list[int] = []
+    ended = service.batches.watch(reply.job_id, lambda status: seen.append(status.done))
+    assert (ended.state, seen[-1]) == ("completed", 3)
+    assert [item.request["seed"] for item in service.batches.items(reply.job_id)] == [1, 2, 3]
+    assert [one.job_id for one in service.batches.list()] == [reply.job_id]
+    assert service.batches.archive(reply.job_id, tmp_path / "a.zip") == (tmp_path / "a.zip").stat().st_size
+    again = service.batches.verify(reply.job_id, 3)
+    assert service.wait(again.job_id).done == 3
+    with pytest.raises(ServiceError, match="there is no job"):
+        list(service.batches.events("none"))
+    with pytest.raises(ServiceError, match="cannot pause"):
+        service.batches.act(reply.job_id, "pause")
+
+
+def test_a_watch_outlives_a_service_that_is_started_anew() -> None:
+    answers = iter([httpx.ConnectError("refused"), "event: status\ndata: {DATA}\n\n", "{DATA}"])
+    data = '{"job_id":"a","state":"completed","total":1,"done":1,"failed":0,"pending":0,"created":""}'
+
+    def restarted(request: httpx.Request) -> httpx.Response:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return httpx.Response(200, text=answer.replace("{DATA}", data))
+
+    seen: list[str] = []
+    with Service(URL, transport=httpx.MockTransport(restarted)) as service:
+        service.batches.watch("a", lambda status: seen.append(status.state))
+    assert seen == ["completed", "completed"]
