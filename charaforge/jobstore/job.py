@@ -18,6 +18,8 @@ from charaforge.jobstore.owners import Owner
 from charaforge.jobstore.pictures import Pictures
 from charaforge.jobstore.spec import JobSpec, canonical
 
+REMEMBERED = 256  # shards
+
 
 class Job:
     """One job.
@@ -57,9 +59,11 @@ class Job:
         return self.spec.job_id
 
     def members(self, shard: int) -> tuple[int, ...]:
-        """Return the numbers of a shard's items; they are read once."""
+        """Return the numbers of a shard's items; those of the last shards asked for are remembered."""
         if self.spec.command:
             return (1,)
+        if len(self._members) > REMEMBERED:
+            self._members.clear()
         if shard not in self._members:
             self._members[shard] = tuple(item.number for item in self.items.shard(shard))
         return self._members[shard]
@@ -160,13 +164,9 @@ class Job:
         """Return the items of a done shard whose files are not as they were and not whole."""
         if self.spec.command:
             return []
-        broken = []
-        for item in self.members(mark.shard):
-            if item in mark.stamps:
-                same = self.pictures.stamp(item) == tuple(mark.stamps[item])
-                if not same and not self.pictures.done(item):
-                    broken.append(item)
-            elif not self.failures.failed(item):
+        broken = [item for item in mark.failed if not self.failures.failed(item)]
+        for item, stamp in mark.stamps.items():
+            if self.pictures.stamp(item) != stamp and not self.pictures.done(item):
                 broken.append(item)
         return broken
 
