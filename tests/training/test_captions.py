@@ -53,3 +53,23 @@ def test_shuffle_and_dropout_act_on_the_tags_alone() -> None:
 def test_without_shuffle_and_dropout_a_variant_is_the_caption() -> None:
     caption = build_caption("[character]", FIELDS, "a, b, c")
     assert caption.variant(random.Random(1), shuffle=False, dropout=0.0) == caption.text()
+
+
+def test_the_first_tags_keep_their_place_and_are_never_dropped() -> None:
+    caption = build_caption("", {}, "zxq, hoodie, " + ", ".join(f"t{n}" for n in range(20)))
+    for seed in range(20):
+        words = caption.variant(random.Random(seed), shuffle=True, dropout=0.9, keep=2).split(", ")
+        assert words[:2] == ["zxq", "hoodie"]
+        assert len(words) < 22
+
+
+def test_weighted_tags_stay_whole_and_are_told_apart_by_their_words() -> None:
+    text = r"(smile:1.2), (blue hair, long hair:0.8), name \(series\), ((open mouth)), smile"
+    tags = split_tags(text, weighted=True)
+    assert tags == ["smile", "(blue hair, long hair:0.8)", r"name \(series\)", "((open mouth))"]
+    caption = build_caption("[character]", FIELDS, "(zxq:1.3), (smile:1.1)", ["name (series)"], weighted=True)
+    assert caption.text() == "zxq, (smile:1.1)"
+
+
+def test_brackets_of_names_are_plain_where_tags_are_not_weighted() -> None:
+    assert split_tags(r"name \(series\), (smile:1.2)") == ["name (series)", "(smile:1.2)"]
