@@ -96,11 +96,12 @@ def with_header(data: bytes, told: dict[str, str]) -> bytes:
 
 
 def _upscaler(model: str, registry: Registry) -> Enlarge | None:
-    """The upscaler that the base model's card names, for pictures smaller than they are shown."""
+    """The upscaler that the base model's card names, for pictures smaller than shown; None: Lanczos."""
     name = registry.get(model, "base").card.get("upscaler")
-    if not name:
+    entry = next((one for one in registry.list("upscaler") if one.name == name), None)
+    if entry is None:
         return None
-    upscaler = Upscaler(registry.get(str(name), "upscaler").path)
+    upscaler = Upscaler(entry.path)
 
     def enlarge(pictures: Sequence[Image.Image]) -> list[Image.Image]:
         return upscaler.upscale(pictures)

@@ -1,7 +1,13 @@
 """From checkpoints to one LoRA, with tiny real models: stopped and gone on, compared, refused."""
 
 import json
+import os
+import random
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +28,12 @@ from charaforge.evaluation.subject import load_subject
 from charaforge.generation.generator import Generator
 from charaforge.mini.characters import Character
 from charaforge.mini.dataset import draw_character
+from charaforge.mini.render import keypoints
+from charaforge.mini.scenes import sample_scene
 from charaforge.perception.ccip import IdentityEncoder
 from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.registry import Registry
+from tests.fixtures.tiny_controls import tiny_controlnet
 from tests.fixtures.tiny_judges import tiny_identity
 from tests.fixtures.tiny_loras import random_lora
 from tests.fixtures.tiny_models import tiny_sd
@@ -162,6 +171,96 @@ def test_two_loras_are_compared_pair_by_pair(
     )
     assert same.gain.estimate == 0.0
     assert [p.likeness for p in same.a.pictures] == [p.likeness for p in same.b.pictures]
+
+
+def test_choosing_on_the_command_line(
+    place: tuple[Warehouse, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["--lora", "zxq", "--prompts", str(PROMPTS), "--max-prompts", "2", "--seeds", "1", "--choose"]
+    code = ask(place, monkeypatch, tmp_path, *words, "--drift-prompts", "0", "--certificate")
+    assert code in (0, 4)
+    record = place[0].lora_folder("zxq") / "chosen.json"
+    assert f"chosen: {record}" in capsys.readouterr().out
+    told = json.loads(record.read_text(encoding="utf-8"))
+    found = read_report(tmp_path / "report.json")
+    assert isinstance(found, Evaluation)
+    assert found.choice is not None
+    assert (told["checkpoint"], told["weight"]) == (found.choice.name, found.choice.weight)
+    assert any("100 × 4 are called for" in line for line in found.warnings)
+    assert found.arm("lora").measure("drift").reason
+    assert ask(place, monkeypatch, tmp_path, "--lora", "zxq@100", "--prompts", str(PROMPTS), "--choose") == 2
+
+
+def test_comparing_on_the_command_line(
+    place: tuple[Warehouse, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AI_CACHE_ROOT", str(place[0].root))
+    fixed = ["--model", "tiny-sd", "--dataset", str(place[1]), "--out", str(tmp_path)]
+    fixed += ["--character", Character.from_seed(5).trigger, "--prompts", str(PROMPTS)]
+    assert main(["compare", "other@100", "zxq@200", *fixed, "--max-prompts", "2", "--seeds", "1"]) in (0, 4)
+    text = (tmp_path / "comparison.md").read_text(encoding="utf-8")
+    assert "other@100 minus zxq@200" in text
+    assert "charaforge compare other@100 zxq@200" in text
+    told = json.loads((tmp_path / "comparison.json").read_text(encoding="utf-8"))
+    assert told["gain"]["low"] <= told["gain"]["estimate"] <= told["gain"]["high"]
+
+
+@pytest.fixture
+def posing(place: tuple[Warehouse, Path], tmp_path: Path) -> Iterator[Path]:
+    """A pose estimator and a ControlNet for the tiny base while a test runs; a folder with one pose."""
+    warehouse = place[0]
+    pose, control = warehouse.models / "pose" / "pose18", warehouse.models / "controlnet" / "tiny-pose"
+    pose.mkdir()
+    model = Registry(warehouse).get("mini-pose", "pose").path / "model.onnx"
+    (pose / "model.onnx").write_bytes(model.read_bytes())
+    tiny_controlnet(control, load_bundle(warehouse.sd / "tiny-sd", "tiny-sd"), seed=1, uses=("pose",))
+    record = {"model_id": "tiny-sd", "dataset_meta": str(place[1])}
+    config = warehouse.lora_folder("zxq") / "resolved_config.yaml"
+    config.write_text(json.dumps(record | {"character": Character.from_seed(5).trigger}), encoding="utf-8")
+    folder = tmp_path / "poses"
+    folder.mkdir()
+    points = keypoints(replace(sample_scene(random.Random(3)), pose="running", framing="full body"))
+    told = {
+        "canvas_width": 128,
+        "canvas_height": 128,
+        "people": [{"pose_keypoints_2d": points.ravel().tolist()}],
+    }
+    (folder / "running.json").write_text(json.dumps(told), encoding="utf-8")
+    yield folder
+    config.unlink()
+    shutil.rmtree(pose)
+    shutil.rmtree(control)
+
+
+@pytest.mark.launch
+def test_the_launcher_measures_likeness_and_pose_together(
+    place: tuple[Warehouse, Path], posing: Path, tmp_path: Path, repository: Path
+) -> None:
+    """The command of the README, but for fewer prompts and seeds."""
+    out = tmp_path / "out"
+    command = [sys.executable, "train/evaluators/run_eval.py", "--lora", str(place[0].lora_folder("zxq"))]
+    command += ["--prompts", "docs/prompts/charA_eval_prompts.json", "--pose_dir", str(posing)]
+    command += ["--out", str(out)]
+    environment = {**os.environ, "AI_CACHE_ROOT": str(place[0].root)}
+    few = ["--max-prompts", "2", "--seeds", "1"]
+    done = subprocess.run(
+        [*command, *few], cwd=repository, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (0, 3, 4), done.stderr
+    found = read_report(out / "report.json")
+    if isinstance(found, Refusal):  # noise has no figure: what is real has to pass first
+        pytest.fail(found.why)
+    posed = found.arm("posed")
+    for name in ("pck_t20", "pck_h5_limbs", "oks", "limb_angle"):
+        assert posed.measure(name).estimate is not None
+        assert posed.measure(name).floor is not None
+    assert found.pose_cost is not None
+    assert [p.seed for p in posed.pictures] == [p.seed for p in found.arm("lora").pictures]
+    pixels = [np.asarray(Image.open(out / found.arm(name).pictures[0].file)) for name in ("lora", "posed")]
+    assert (pixels[0] != pixels[1]).any()
 
 
 def ask(place: tuple[Warehouse, Path], monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> int:
