@@ -34,7 +34,7 @@ def test_a_full_disk_is_told_and_the_state_before_is_gone_on_with(
     whole = run(make_config(output_dir=tmp_path / "whole" / "zxq", **settings), tiny)
     torn = make_config(output_dir=tmp_path / "torn" / "zxq", **settings)
     with (
-        pytest.raises(CharaForgeError, match="cannot be written to .*state") as caught,
+        pytest.raises(CharaForgeError, match=r"cannot be written to .*state") as caught,
         largest_file(500_000),
     ):
         run(torn, tiny)
