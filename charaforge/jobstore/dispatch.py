@@ -31,6 +31,10 @@ def _nothing_known() -> bool:
     return False
 
 
+def _nothing_more(job: Job) -> None:
+    """Do nothing with a job that has ended."""
+
+
 @dataclass
 class Dispatcher:
     """Sends shards.
@@ -41,6 +45,7 @@ class Dispatcher:
         workers: how many there are.
         broker_empty: whether surely no message waits.
         own_broker: whether messages end with this process, so that those of others are lost.
+        finished: called with a job that has just ended, perhaps by several processes.
     """
 
     store: JobStore
@@ -48,6 +53,7 @@ class Dispatcher:
     workers: Callable[[], int]
     broker_empty: Callable[[], bool] = _nothing_known
     own_broker: bool = False
+    finished: Callable[[Job], None] = _nothing_more
     _frontier: dict[str, int] = field(default_factory=dict)
     _rounds: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -67,7 +73,10 @@ class Dispatcher:
             self._send(job, shard, claim)
         for shard in self._fresh(job, room - len(due)):
             self._send(job, shard, None)
-        if live or due or self._frontier.get(job.id, 0) < job.spec.shards or finish(job):
+        if live or due or self._frontier.get(job.id, 0) < job.spec.shards:
+            return
+        if finish(job):
+            self.finished(job)
             return
         self._frontier[job.id] = 0  # a mark or a picture is gone: look at all shards again
         for shard, claim in self._claimed(job, patient=True)[1]:

@@ -83,6 +83,11 @@ class JobFolder:
         return self.path / "log.txt"
 
     @property
+    def scores(self) -> Path:
+        """How much the pictures look like their characters, where that was measured."""
+        return self.path / "scores.json"
+
+    @property
     def leases(self) -> Path:
         """Folder of the claims on shards."""
         return self.path / "leases"

@@ -17,6 +17,15 @@ Stamp = tuple[int, int, int, int]
 """Sizes and times of a PNG and its sidecar: (bytes, ns, bytes, ns)."""
 
 
+def _lines(value: Mapping[str, Any]) -> str:
+    """Return an object as JSON, a line for each key: json's own indentation takes ten times as long."""
+    lines = (
+        f"  {json.dumps(key)}: {json.dumps(inner, ensure_ascii=False, allow_nan=False)}"
+        for key, inner in value.items()
+    )
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
 @dataclass(frozen=True)
 class Pictures:
     """Where the pictures of a job lie.
@@ -56,8 +65,7 @@ class Pictures:
             "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
         sidecar = png.with_suffix(".json")
-        text = json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        self.files.write(sidecar, text.encode())
+        self.files.write(sidecar, _lines(told).encode())
         return self._stamp(png, sidecar) or (0, 0, 0, 0)
 
     def stamp(self, item: int) -> Stamp | None:
