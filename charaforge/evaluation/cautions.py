@@ -1,5 +1,8 @@
 """What a reader has to know about the numbers of a study: what was missing, and what that means."""
 
+from collections import Counter
+
+from charaforge.evaluation.arms import Arm, words_of
 from charaforge.evaluation.scoring import Sitting
 from charaforge.evaluation.study import Study
 from charaforge.evaluation.threshold import FEWEST_HARD, HARD_SHARE
@@ -10,7 +13,7 @@ _IMPOSTORS, _REFERENCES = 3000, 20
 
 def warnings_of(study: Study, sitting: Sitting) -> tuple[str, ...]:
     """One sentence for each thing that falls short of the protocol."""
-    return tuple(filter(None, [*_numbers(study, sitting), *_judges(study)]))
+    return tuple(filter(None, [*_numbers(study, sitting), _twice(study, sitting), *_judges(study)]))
 
 
 def _numbers(study: Study, sitting: Sitting) -> list[str]:
@@ -38,6 +41,16 @@ def _numbers(study: Study, sitting: Sitting) -> list[str]:
         else "The gallery is empty: no other character has three pictures with its name, so that only the "
         "threshold decides.",
     ]
+
+
+def _twice(study: Study, sitting: Sitting) -> str:
+    """Prompts that become the same text once their placeholders are filled."""
+    arm = Arm("lora", "LoRA", study.subject.name)
+    words = Counter(words_of(prompt, arm, study.subject) for prompt in sitting.prompts)
+    again = sum(count - 1 for count in words.values())
+    return (
+        f"{again} prompts say the same as others once [outfit] is filled, and count twice." if again else ""
+    )
 
 
 def _judges(study: Study) -> list[str]:

@@ -22,6 +22,9 @@ from charaforge.warehouse.tables import is_usable, locate_picture, noted_traits,
 PER_CHARACTER = 12
 """Pictures of one other character that are looked at; more say little more about it."""
 
+MOST = 3000
+"""Impostors of one place that are looked at: with them the rate of false accepts is known well enough."""
+
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
 _COLORS = frozenset(
     [
@@ -83,7 +86,12 @@ def read_pack(path: Path, kind: str) -> Impostors:
 
 
 def from_place(
-    place: Path, encoder: IdentityEncoder, warehouse: Warehouse, without: str, excluded: Iterable[Path] = ()
+    place: Path,
+    encoder: IdentityEncoder,
+    warehouse: Warehouse,
+    without: str,
+    excluded: Iterable[Path] = (),
+    most: int = MOST,
 ) -> Impostors:
     """Embed the impostors of a metadata table, or of a folder whose subfolders are named by characters.
 
@@ -93,6 +101,7 @@ def from_place(
         warehouse: For paths in the table.
         without: Name of the character that is judged; its pictures are no impostors.
         excluded: Pictures that are left out whatever the table says.
+        most: Pictures that are looked at; of more, as many spread evenly.
 
     Raises:
         UsageError: there is nothing at ``place``.
@@ -107,7 +116,7 @@ def from_place(
         )
     left_out = {path.resolve() for path in excluded}
     kept = [(p, c, t) for p, c, t in listed if c != without and p.resolve() not in left_out]
-    kept = _at_most(kept, PER_CHARACTER)
+    kept = _spread(_at_most(kept, PER_CHARACTER), most)
     found = [encoder.embed(read_pictures([path for path, _, _ in part])) for part in _parts(kept)]
     embeddings = np.concatenate(found) if found else encoder.embed([])
     return Impostors("real", embeddings, tuple(c for _, c, _ in kept), tuple(t for _, _, t in kept))
@@ -172,6 +181,13 @@ def _at_most(listed: Sequence[_Listed], count: int) -> list[_Listed]:
         taken = range(len(pictures)) if step == 1 else (int(i * step) for i in range(count))
         kept += [pictures[i] for i in taken]
     return kept
+
+
+def _spread(listed: list[_Listed], most: int) -> list[_Listed]:
+    """Keep at most ``most`` pictures, spread evenly."""
+    if len(listed) <= most:
+        return listed
+    return [listed[int(i * len(listed) / most)] for i in range(most)]
 
 
 def _parts(listed: Sequence[_Listed], size: int = 64) -> Iterable[Sequence[_Listed]]:

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from charaforge.errors import NotMeasurableError
+from charaforge.errors import CharaForgeError, NotMeasurableError
 from charaforge.evaluation.impostors import Impostors, from_place, joined, read_pack
 from charaforge.evaluation.pictures import read_pictures
 from charaforge.evaluation.subject import Subject
+from charaforge.logs import get_logger
 from charaforge.perception.ccip import IdentityEncoder
 from charaforge.perception.detector import PersonDetector
 from charaforge.perception.judge import SignatureJudge
@@ -27,6 +28,8 @@ PACKS = {"impostors.npz": "real", "gallery.npz": "real", "impostors_generated.np
 
 FEWEST_IMPOSTORS = 100
 """Real impostors that one false accept in a hundred needs at least."""
+
+logger = get_logger(__name__)
 
 _TRAIT_FREQUENCY = 0.8
 _TAG_PROBABILITY = 0.5
@@ -167,7 +170,13 @@ def _impostors(
         twice = {p for p in places if p.suffix == ".csv" and p.with_suffix(".parquet") in places}
         places = [place for place in places if place not in twice]
         real = [group for group in found if group.kind == "real"]
-    real += [from_place(place, encoder, warehouse, subject.name, subject.pictures) for place in places]
+    for place in places:
+        try:
+            real.append(from_place(place, encoder, warehouse, subject.name, subject.pictures))
+        except CharaForgeError as error:
+            if asked is not None:
+                raise
+            logger.warning("no impostors from %s: %s", place.name, error.message)
     count = sum(len(group) for group in real)
     if count < FEWEST_IMPOSTORS:
         where = asked or identity.path / "impostors.npz"

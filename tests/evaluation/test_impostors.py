@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from charaforge.errors import ModelFileError, UsageError
+from charaforge.errors import DatasetError, ModelFileError, UsageError
 from charaforge.evaluation.gallery import SIZE, gallery_of
 from charaforge.evaluation.impostors import (
     PER_CHARACTER,
@@ -16,9 +16,12 @@ from charaforge.evaluation.impostors import (
     joined,
     read_pack,
 )
+from charaforge.evaluation.judges import open_judges
+from charaforge.evaluation.subject import Subject
 from charaforge.evaluation.threshold import threshold_at, threshold_with_hard
 from charaforge.perception.ccip import IdentityEncoder
 from charaforge.warehouse.layout import Warehouse
+from charaforge.warehouse.registry import Registry
 from tests.fixtures.tiny_judges import tiny_identity
 
 TRAITS = ("blue hair", "long hair", "red eyes")
@@ -75,6 +78,28 @@ def test_a_table_tells_traits(tmp_path: Path, encoder: IdentityEncoder, warehous
     found = from_place(table, encoder, warehouse, "zxq", excluded=[tmp_path / "b.png"])
     assert found.characters == ("anna",), "copies, missing and excluded pictures are no impostors"
     assert found.traits == (frozenset({"blue hair", "red eyes"}),)
+
+
+def test_a_table_that_cannot_be_read_is_left_out_unless_it_was_asked_for(
+    tmp_path: Path, warehouse: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    (warehouse.metadata / "broken.parquet").write_bytes(b"no table")
+    registry = Registry(warehouse)
+    subject, base = Subject("zxq", TRAITS, "", "", (), ()), registry.get("mini-sd", "base")
+    judges = open_judges(registry, base, subject, None)
+    assert [(group.kind, len(group)) for group in judges.impostors] == [("real", 6000), ("generated", 3000)]
+    assert judges.names["clip"] == "mini-ip-adapter"
+    with pytest.raises(DatasetError, match="not a Parquet"):
+        open_judges(registry, base, subject, warehouse.metadata / "broken.parquet")
+
+
+def test_of_many_impostors_as_many_as_asked_for(
+    tmp_path: Path, encoder: IdentityEncoder, warehouse: Warehouse
+) -> None:
+    for index in range(9):
+        picture(tmp_path / "others" / f"c{index}" / "1.png", "red")
+    found = from_place(tmp_path / "others", encoder, warehouse, "zxq", most=3)
+    assert found.characters == ("c0", "c3", "c6")
 
 
 def test_nothing_there(tmp_path: Path, encoder: IdentityEncoder, warehouse: Warehouse) -> None:

@@ -53,6 +53,17 @@ def test_missing_references_are_counted(table: Path, warehouse: Warehouse) -> No
     assert "3 are missing" in caught.value.hint
 
 
+def test_copies_on_both_sides_of_the_split_are_refused(table: Path, warehouse: Warehouse) -> None:
+    lines = table.read_text(encoding="utf-8").splitlines()
+    groups = ["dup_group", *("1" if number in (0, 1) else "" for number in range(len(lines) - 1))]
+    leaking = table.with_name("leaking.csv")
+    both = [f"{line},{group}" for line, group in zip(lines, groups, strict=True)]
+    leaking.write_text("\n".join(both), encoding="utf-8")
+    with pytest.raises(NotMeasurableError, match="1 held-out pictures are copies") as caught:
+        load_subject(leaking, "", warehouse, no_tagger)
+    assert "merge" in caught.value.hint
+
+
 def test_another_character_is_not_taken(table: Path, warehouse: Warehouse) -> None:
     with pytest.raises(UnknownNameError):
         load_subject(table, "nobody", warehouse, no_tagger)
