@@ -9,11 +9,13 @@ from fastapi import APIRouter
 
 from backend.api.batch_views import batch_of, status_of
 from backend.api.jobs import Queue
+from backend.api.rendering import job_reply
 from backend.core.problems import ProblemError, plain_problem, responses
 from backend.schemas.batch import VerifyBody
 from charaforge.errors import JobConflictError
 from charaforge.jobstore.job import Job
 from charaforge.jobstore.spec import Wish
+from charaforge.requests.answers import JobReply
 from charaforge.requests.batch_answers import BatchReply, BatchStatus
 from charaforge.requests.generation import GenerationRequest
 
@@ -79,6 +81,19 @@ def verify(job_id: str, queue: Queue, body: VerifyBody | None = None) -> BatchRe
         raise ProblemError(plain_problem(409, f"the batch {job_id} has no picture yet", "nothing-done"))
     made = queue.submit_pictures(wishes, kind="verify", options={"verifies": job.id})
     return BatchReply(job_id=made.id, total=made.spec.total)
+
+
+@router.post(
+    "/{job_id}/score",
+    status_code=202,
+    summary="Measure how much the pictures look like their characters",
+    responses=responses(503),
+)
+def score(job_id: str, queue: Queue) -> JobReply:
+    """Queue a job that measures the likeness of all pictures that are done; `scores` then tells of it."""
+    job = batch_of(queue, job_id)
+    queue.need_worker()
+    return job_reply(queue, queue.station.score(job))
 
 
 def _again(job: Job, count: int) -> Iterator[Wish]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from backend.core.problems import ProblemError, plain_problem
@@ -9,7 +11,7 @@ from backend.jobs.queue import JobQueue
 from charaforge.jobstore.job import Job
 from charaforge.jobstore.marks import Failure
 from charaforge.jobstore.status import ItemView
-from charaforge.requests.batch_answers import BatchItem, BatchStatus, ItemFailure
+from charaforge.requests.batch_answers import ENDED, BatchItem, BatchStatus, ItemFailure
 
 KINDS = ("batch", "verify")
 
@@ -30,17 +32,29 @@ def batch_of(queue: JobQueue, job_id: str) -> Job:
 def status_of(queue: JobQueue, job: Job) -> BatchStatus:
     """Return how far a batch is."""
     told = queue.store.status(job)
-    names = set(BatchStatus.model_fields) - {"failures", "folder", "options"}
+    names = set(BatchStatus.model_fields) - {"failures", "folder", "options", "scores"}
+    scores = scores_of(job) if told.state in ENDED else None
     return BatchStatus(
         **{name: getattr(told, name) for name in names},
         failures=[failure_of(job, failure) for failure in told.failures],
         folder=job.spec.out,
         options=dict(job.spec.options),
+        scores=scores["characters"] if scores else None,
     )
 
 
-def item_of(job: Job, view: ItemView) -> BatchItem:
-    """Return one item."""
+def scores_of(job: Job) -> dict[str, Any] | None:
+    """Return what `charaforge score` wrote about a batch, where it did."""
+    data = job.files.read(job.folder.scores)
+    try:
+        told = json.loads(data) if data else None
+        return {"characters": dict(told["characters"]), "items": dict(told["items"])} if told else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def item_of(job: Job, view: ItemView, scores: Mapping[str, Any] | None = None) -> BatchItem:
+    """Return one item, with its likeness where `scores` has it."""
     url = ""
     if view.image_path is not None:
         relative = view.image_path.relative_to(job.pictures.out).as_posix()
@@ -52,6 +66,7 @@ def item_of(job: Job, view: ItemView) -> BatchItem:
         note=view.note,
         image_path=str(view.image_path or ""),
         url=url,
+        likeness=((scores or {}).get("items") or {}).get(str(view.number)),
         failure=None if view.failure is None else failure_of(job, view.failure, view.note),
     )
 

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from backend.api.batch_archive import archive_of
-from backend.api.batch_views import KINDS, batch_of, item_of, status_of
+from backend.api.batch_views import KINDS, batch_of, item_of, scores_of, status_of
 from backend.api.jobs import Queue
 from backend.core.problems import responses
 from backend.core.stopping import Stopping
@@ -75,7 +75,8 @@ def items(
     else:
         views = queue.store.items(job, first, count)
         following = first + count if first + count <= total else None
-    return BatchItems(items=[item_of(job, view) for view in views], total=total, next=following)
+    scores = scores_of(job)
+    return BatchItems(items=[item_of(job, view, scores) for view in views], total=total, next=following)
 
 
 @router.get("/{job_id}/events", summary="What happens in a batch", responses=_STREAM)

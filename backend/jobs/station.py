@@ -51,7 +51,7 @@ class Station:
         self.store = JobStore(warehouse)
         self.workers = Workers(self.store.files, self.store.root / ".workers")
         self.dispatcher = Dispatcher(
-            self.store, self._send, self._count, self._nothing_waits, own_broker=self.embedded
+            self.store, self._send, self._count, self._nothing_waits, self.embedded, self._finished
         )
         self.meter = Meter()
         self.renderer: Renderer | None = None
@@ -144,6 +144,17 @@ class Station:
         if now - self._counted[0] >= COUNT_EVERY_S:
             self._counted = now, sum(view.alive for view in self.workers.list())
         return self._counted[1]
+
+    def _finished(self, job: Job) -> None:
+        """Let the pictures of a batch be scored, where that was asked for."""
+        if job.spec.options.get("score") and job.spec.kind == "batch":
+            self.score(job, f"{job.id[:120]}-score")
+
+    def score(self, job: Job, job_id: str = "") -> Job:
+        """Make the job that scores the pictures of a batch, once for each name."""
+        made = self.store.submit_command("score", ["score", job.id], job_id=job_id, fingerprint=job.id)
+        self.dispatcher.top_up(made)
+        return made
 
     def _nothing_waits(self) -> bool:
         return queue_length(self.app) == 0

@@ -36,6 +36,7 @@ VERBS: Mapping[str, str] = {
     "lora": "look into LoRA files, convert, resize, merge and extract them",
     "models": "list models, fetch or add one, verify their files, remove one",
     "batch": "submit a CSV or JSON file of pictures to the service, watch it, stop it, fetch its pictures",
+    "score": "measure how much the pictures of a batch look like the characters of their LoRAs",
     "workers": "list the workers of the service: where they run, whether they live, what they are at",
     "gc": "show what of the warehouse can go (old pictures, jobs, uploads, caches); --delete deletes it",
     "ui": "open the panel for browsers, in front of a running REST service",

@@ -72,6 +72,9 @@ class BatchStatus(BaseModel):
     failures: list[ItemFailure] = Field([], description="the first ones")
     folder: str = Field("", description="where its pictures are, behind /images and in the outputs folder")
     options: dict[str, Any] = Field({}, description="what else was asked for")
+    scores: dict[str, dict[str, Any]] | None = Field(
+        None, description="for each LoRA: likeness and consistency of its pictures; null: not measured"
+    )
 
 
 class BatchList(BaseModel):
@@ -89,6 +92,9 @@ class BatchItem(BaseModel):
     note: dict[str, Any] = Field({}, description="row of the file, and the column `note`")
     image_path: str = Field("", description="absolute path of the PNG")
     url: str = Field("", description="where the service shows it")
+    likeness: float | None = Field(
+        None, description="median cosine to held-out references of the LoRA's character; null: not measured"
+    )
     failure: ItemFailure | None = None
 
 

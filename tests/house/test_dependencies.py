@@ -24,7 +24,7 @@ SETTINGS = (
         "BATCH_MAX_ITEMS",
     ),
     *("API_CORS_ORIGINS", "API_TOKEN", "API_ALLOWED_HOSTS", "API_INPUT_ROOTS", "API_SDAPI", "API_SAFETY"),
-    "CHARAFORGE_API_URL",
+    *("CHARAFORGE_API_URL", "LOG_FORMAT", "REDIS_PASSWORD"),
 )
 
 
@@ -62,6 +62,7 @@ def test_settings_are_offered_exactly_where_they_are_read(repository: Path) -> N
     example = (repository / ".env.example").read_text(encoding="utf-8")
     offered = set(re.findall(r"^#? ?([A-Z][A-Z_]+)=", example, re.MULTILINE))
     sources = [path for room in ("charaforge", "backend") for path in (repository / room).rglob("*.py")]
+    sources.append(repository / "docker-compose.yml")
     code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     read = {name for name in SETTINGS if re.search(rf"\b{name}\b", code, re.IGNORECASE)}
     assert offered == read

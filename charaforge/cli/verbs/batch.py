@@ -142,6 +142,8 @@ def _tell(status: BatchStatus) -> int:
     for failure in status.failures:
         row = f", row {failure.row}" if failure.row else ""
         print(f"failed:   item {failure.item}{row}: {failure.message}")
+    for lora, told in (status.scores or {}).items():
+        print(f"likeness: {lora}: " + ", ".join(f"{name} {value}" for name, value in told.items()))
     print(f"folder:   {status.folder}")
     return ExitCode.PASS
 
