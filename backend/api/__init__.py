@@ -18,6 +18,7 @@ from backend.api import (
     lora,
     metrics,
     models,
+    retention,
     sdapi,
     txt2img,
     uploads,
@@ -26,7 +27,7 @@ from backend.api import (
 
 PREFIX = "/api/v1"
 _PICTURES = (txt2img, controlnet)
-_JOBS = (jobs, batch, batch_watch, batch_control, commands, workers)
+_JOBS = (jobs, batch, batch_watch, batch_control, commands, workers, retention)
 
 
 def make_router(with_sdapi: bool) -> APIRouter:

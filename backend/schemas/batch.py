@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from charaforge.config.model import StrictModel
+from charaforge.jobstore.retention import What
 from charaforge.requests.generation import LoraName, ModelName
 
 FilePath = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
@@ -78,3 +79,13 @@ class EvalBody(StrictModel):
     weight: float = Field(1.0, ge=0.0, le=4.0, description="weight of the LoRA")
     lookalike: LoraName | None = Field(None, description="a lookalike's LoRA, which must not pass")
     bar: float = Field(0.8, ge=0.0, le=1.0, description="share that the lower bound must reach")
+
+
+class GcBody(StrictModel):
+    """What to look for among what can go."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"kinds": ["uploads"], "older_than_days": 30}]})
+
+    kinds: tuple[What, ...] = Field(("uploads", "caches", "leftovers"), description="kinds of things")
+    older_than_days: float = Field(30.0, ge=0.0, le=1e6, description="what is younger stays")
+    delete: bool = Field(False, description="delete it; otherwise nothing is touched")

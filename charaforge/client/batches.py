@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -19,6 +19,7 @@ from charaforge.requests.batch_answers import (
     BatchList,
     BatchReply,
     BatchStatus,
+    GcReply,
     State,
     WorkerList,
 )
@@ -170,6 +171,12 @@ class Batches:
     def workers(self) -> WorkerList:
         """Ask who does the jobs."""
         found: WorkerList = self._service.read(WorkerList, self._service.call("GET", "/workers"))
+        return found
+
+    def gc(self, kinds: Sequence[str], older_than_days: float, delete: bool = False) -> GcReply:
+        """Ask what of the warehouse can go; delete it only where `delete` says so."""
+        body = {"kinds": list(kinds), "older_than_days": older_than_days, "delete": delete}
+        found: GcReply = self._service.read(GcReply, self._service.call("POST", "/gc", json=body))
         return found
 
     def _status(self, method: str, path: str) -> BatchStatus:

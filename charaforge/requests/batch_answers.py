@@ -123,3 +123,28 @@ class WorkerList(BaseModel):
 
     workers: list[WorkerInfo]
     place: Literal["embedded", "workers"] = Field(description="where jobs are done")
+
+
+class GcKind(BaseModel):
+    """What can go of one kind."""
+
+    kind: str
+    things: int
+    bytes: int
+
+
+class GcThing(BaseModel):
+    """One thing that can go."""
+
+    path: str
+    bytes: int
+    age_days: float = Field(description="since its last change")
+
+
+class GcReply(BaseModel):
+    """What of a warehouse can go, or went."""
+
+    deleted: bool
+    kinds: list[GcKind]
+    largest: list[GcThing]
+    free: int = Field(description="bytes that are free on the disk now")
