@@ -66,6 +66,8 @@ def make(page: Any, prompt: str) -> str:
 
 def test_a_picture(page: Any, warehouse: Warehouse, tmp_path: Path) -> None:
     saved = make(page, "1girl, blue hair, hoodie, smile")
+    seed = json.loads(Path(saved).with_suffix(".json").read_text(encoding="utf-8"))["request"]["seed"]
+    assert f"seed {seed}." in page.locator("#told").inner_text()
     assert Path(saved).is_relative_to(warehouse.outputs.resolve())
     page.locator("#picture img").wait_for()
     page.locator("#history img").first.wait_for()

@@ -10,6 +10,7 @@ from typing import Any
 from charaforge.client.service import Service
 from charaforge.config.settings import default_model
 from charaforge.requests.answers import JobReply
+from charaforge.requests.inspect_findings import read_json
 from charaforge.requests.samplers import DEFAULT_SAMPLER
 
 POLL_S = 0.3
@@ -55,12 +56,30 @@ def body_of(form: Mapping[str, Any], service: Service) -> tuple[str, dict[str, A
     return "/controlnet/pose", {**body, "pose_image": pose, "strength": form["strength"]}
 
 
-def told_of(job: JobReply) -> str:
-    """Return how far a job is, in Markdown."""
+def seed_of(texts: Mapping[Any, Any]) -> int | None:
+    """Return the seed that a picture of ours says it was drawn with; None where it says none.
+
+    Args:
+        texts: the texts in the PNG, by their names.
+    """
+    said = read_json(str(texts.get("charaforge", "")))
+    request = said.get("request") if isinstance(said, dict) else None
+    seed = request.get("seed") if isinstance(request, dict) else None
+    return seed if isinstance(seed, int) else None
+
+
+def told_of(job: JobReply, seed: int | None = None) -> str:
+    """Return how far a job is, in Markdown.
+
+    Args:
+        job: as the service tells it.
+        seed: of its picture, where that is known.
+    """
     if job.state == "running" and job.steps:
         return f"Step {job.step} of {job.steps} …"
     if job.result is not None:
-        return f"Done in {job.result.elapsed_ms / 1000:.1f} s.  \n`{job.result.image_path}`"
+        drawn = "" if seed is None else f", seed {seed}"
+        return f"Done in {job.result.elapsed_ms / 1000:.1f} s{drawn}.  \n`{job.result.image_path}`"
     if job.problem is not None:
         return f"**No picture:** {job.problem.detail}"
     return {"cancelled": "Stopped."}.get(job.state, "Waiting …")

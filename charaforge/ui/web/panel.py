@@ -13,7 +13,7 @@ from PIL import Image
 from charaforge.client.service import Service
 from charaforge.errors import ServiceError
 from charaforge.requests.answers import JobReply
-from charaforge.ui.web.fields import POLL_S, Choices, body_of, told_of
+from charaforge.ui.web.fields import POLL_S, Choices, body_of, seed_of, told_of
 
 Connect = Callable[[gr.Request], Service]
 HISTORY = 12  # pictures
@@ -122,7 +122,9 @@ def _wire(
             while reply.state in ("queued", "running"):
                 yield [gr.skip(), told_of(reply), gr.skip(), reply.job_id]
                 reply = service.wait(reply.job_id, at_most_s=POLL_S)
-            yield [_result(service, reply), told_of(reply), _pictures(service), ""]
+            made = _result(service, reply)
+            told = told_of(reply, None if made is None else seed_of(made.info))
+            yield [gr.skip() if made is None else made, told, _pictures(service), ""]
 
     def halt(request: gr.Request, job_id: str) -> None:
         with connect(request) as service, _told_errors():
@@ -144,8 +146,8 @@ def _told_errors() -> Iterator[None]:
         raise gr.Error(str(error), print_exception=False) from None
 
 
-def _result(service: Service, job: JobReply) -> Any:
-    return _decoded(service.image(job.result.url)) if job.result is not None else gr.skip()
+def _result(service: Service, job: JobReply) -> Image.Image | None:
+    return _decoded(service.image(job.result.url)) if job.result is not None else None
 
 
 def _pictures(service: Service) -> list[Image.Image]:
