@@ -97,6 +97,43 @@ def test_a_reference_shows_the_same_figure_in_another_picture() -> None:
     assert other.geometry_seed != scene.geometry_seed
 
 
+def test_cross_attention_reads_states_as_if_a_norm_had_ended_the_encoder() -> None:
+    torch.manual_seed(0)
+    unet, width = sdxl.build_unet(), sdxl.TEXT_WIDTH
+    norm = torch.nn.LayerNorm(width)
+    for parameter in norm.parameters():
+        torch.nn.init.normal_(parameter)
+    attention = unet.mid_block.attentions[0].transformer_blocks[0].attn2
+    for projection in (attention.to_k, attention.to_v):
+        projection.weight.data[:, width:] = 0  # as taken over from the narrower model
+    states = torch.randn(2, 77, width + sdxl.SECOND_TEXT_WIDTH)
+    first = states[..., :width]
+    first = 3.0 + 7.0 * (first - first.mean(-1, keepdim=True)) / first.std(-1, correction=0, keepdim=True)
+    hidden = torch.randn(2, 16, attention.to_q.in_features)
+    rest = states[..., width:]
+    with torch.no_grad():
+        wanted = attention(hidden, torch.cat([norm(first), rest], -1))
+        sdxl.fold_norm(unet, norm, spread=7.0)
+        found = attention(hidden, torch.cat([first, rest], -1))
+    assert float((found - wanted).abs().max()) < 1e-4 * float(wanted.abs().max())
+
+
+def test_mini_sdxl_understands_words_from_the_first_step(settings: TrainSettings) -> None:
+    training = sdxl.SdxlTraining(settings)
+    batch = sdxl.SdxlData(settings.work, training.tokenizer, 1).batch(0)
+    context, pooled = training.encode(batch.ids)
+    added = {"text_embeds": pooled, "time_ids": batch.sizes.to(training.dtype)}
+    noise = batch.noise.to(training.dtype)
+    with torch.no_grad():
+        told = training.unet(noise, 700, context, added_cond_kwargs=added).sample
+        wrong = training.unet(noise, 700, context.roll(1, 0), added_cond_kwargs=added).sample
+        alone = training.unet(
+            noise, 700, context, added_cond_kwargs={"text_embeds": 0 * pooled, "time_ids": added["time_ids"]}
+        ).sample
+    assert float((told - wrong).abs().mean()) > 0.05 * float(told.abs().mean())
+    assert torch.equal(told, alone)
+
+
 def test_mini_sdxl_is_a_plain_sdxl_pipeline(settings: TrainSettings) -> None:
     figures = sdxl.train(settings)
     assert figures["loss"] > 0

@@ -70,8 +70,8 @@ def _merged(pieces: list[str], pair: tuple[str, str]) -> list[str]:
     return merged
 
 
-def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    """A two-layer CLIP text encoder, 77 positions; embeddings start wide (std 0.2), so that words differ."""
+def build_text_encoder(tokenizer: CLIPTokenizer, layers: int = 2) -> CLIPTextModel:
+    """A small CLIP text encoder, 77 positions; embeddings start wide (std 0.2), so that words differ."""
     end = tokenizer.eos_token_id
     encoder = CLIPTextModel(
         CLIPTextConfig(
@@ -79,7 +79,7 @@ def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
             hidden_size=TEXT_WIDTH,
             intermediate_size=2 * TEXT_WIDTH,
             projection_dim=TEXT_WIDTH,
-            num_hidden_layers=2,
+            num_hidden_layers=layers,
             num_attention_heads=4,
             max_position_embeddings=MAX_TOKENS,
             hidden_act="gelu",

@@ -108,9 +108,12 @@ class Course:
 
 
 def take_step(training: Training[B], batch: B, rate: float) -> Tensor:
-    """Make one optimiser step and count it; return the loss per sample, (B,)."""
+    """Make one optimiser step and count it; return the loss per sample, (B,).
+
+    A group of parameters with a "share" takes that share of the rate.
+    """
     for group in training.optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("share", 1.0)
     losses = training.losses(batch)
     losses.mean().backward()
     training.weights.gather_gradients(max_norm=1.0)

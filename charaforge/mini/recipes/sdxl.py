@@ -2,8 +2,12 @@
 
 Two text encoders of different widths whose last but one layers stand side by side, the second one's pooled
 output and six size numbers as added conditions; noise prediction on the ordinary scaled-linear schedule, as
-nearly all models in use have it. UNet and first text encoder begin with whatever tensors of mini-sd have
-the same name and shape; everything else is learnt here.
+nearly all models in use have it. UNet and first text encoder begin as those of mini-sd, so that words are
+understood from the first step; the second encoder and the added conditions begin without a say.
+
+SDXL reads the last but one layer, without the norm that ends the encoder. Nothing holds the size of such
+states: learnt from scratch at the UNet's rate they grew to 80, attention froze and the words were lost. Hence
+that beginning, and a rate of their own for the encoders.
 """
 
 import random
@@ -53,6 +57,10 @@ _CROP_SHARE = 0.2
 _MOST_CELLS = 2
 _WEIGHT_LIMIT = 12.0
 _SECOND_PAD = "!"
+_ENCODER_SHARE = 0.1
+_FIRST_LAYERS = 3
+"""Two of mini-sd's, and one that nothing reads."""
+_MEASURED = 64
 
 
 def build_second_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModelWithProjection:
@@ -208,12 +216,9 @@ class SdxlTraining:
         start = settings.out / BASE
         self.tokenizer = CLIPTokenizer.from_pretrained(start / "tokenizer")
         self.unet = build_unet()
-        self.first, self.second = (
-            build_text_encoder(self.tokenizer),
-            build_second_text_encoder(self.tokenizer),
-        )
-        take_over(self.unet, UNet2DConditionModel.from_pretrained(start / "unet").state_dict())
-        take_over(self.first, CLIPTextModel.from_pretrained(start / "text_encoder").state_dict())
+        self.first = build_text_encoder(self.tokenizer, _FIRST_LAYERS)
+        self.second = build_second_text_encoder(self.tokenizer)
+        self._begin_as(start)
         modules = (self.unet, self.first, self.second)
         self.weights = MasterWeights(modules, ema_decay=0.999)
         self.dtype = training_dtype()
@@ -222,12 +227,33 @@ class SdxlTraining:
         for encoder in (self.first, self.second):
             nn.Module.to(encoder, dtype=self.dtype)
             encoder.set_attn_implementation("eager")
+        count = len(list(self.unet.parameters()))
+        groups: list[dict[str, Any]] = [
+            {"params": self.weights.master[:count], "share": 1.0},
+            {"params": self.weights.master[count:], "share": _ENCODER_SHARE},
+        ]
         self.optimizer = torch.optim.AdamW(
-            self.weights.master, lr=_RATE.peak, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+            groups, lr=_RATE.peak, betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
         self.alphas = build_scheduler().alphas_cumprod
         self.checkpoint = settings.work / "sdxl.safetensors"
         self.step = load_checkpoint(self.checkpoint, self.weights, self.optimizer)
+
+    @torch.no_grad()
+    def _begin_as(self, start: Path) -> None:
+        """Make UNet and first encoder those of mini-sd, and silence what is new."""
+        taken = CLIPTextModel.from_pretrained(start / "text_encoder").float()
+        take_over(self.unet, UNet2DConditionModel.from_pretrained(start / "unet").state_dict())
+        take_over(self.first, taken.state_dict())
+        ids = WordTokenizer(self.tokenizer)
+        captions = [
+            training_caption(scene_of("base", i), random.Random(f"norm {i}")) for i in range(_MEASURED)
+        ]
+        states = self.first(torch.tensor([ids(c) for c in captions]), output_hidden_states=True)
+        spread = float(states.hidden_states[-2].std(-1, correction=0).median())
+        fold_norm(self.unet, taken.final_layer_norm, spread)
+        for parameter in self.unet.add_embedding.linear_2.parameters():
+            parameter.zero_()
 
     def losses(self, batch: Batch) -> Tensor:
         """Weighted squared error of the predicted noise, per sample: (B,)."""
@@ -257,7 +283,7 @@ class SdxlTraining:
 
     def pipeline(self, vae: AutoencoderKL) -> StableDiffusionXLPipeline:
         """The averaged weights in a float32 pipeline."""
-        unet, first = build_unet(), build_text_encoder(self.tokenizer)
+        unet, first = build_unet(), build_text_encoder(self.tokenizer, _FIRST_LAYERS)
         second = build_second_text_encoder(self.tokenizer)
         self.weights.write_average((unet, first, second))
         second_tokenizer = CLIPTokenizer.from_pretrained(self.tokenizer.name_or_path, pad_token=_SECOND_PAD)
@@ -294,6 +320,31 @@ def take_over(module: nn.Module, source: Mapping[str, Any]) -> int:
             continue
         taken += 1
     return taken
+
+
+@torch.no_grad()
+def fold_norm(unet: UNet2DConditionModel, norm: nn.LayerNorm, spread: float) -> None:
+    """Let cross-attention read states as if they had gone through a norm that ends the encoder.
+
+    norm(h) = g (h - mean h) / std h + b. Gain, mean and a common ``spread`` in place of std h go into the key
+    and value projections; b, which adds the same to all keys and changes no attention, is one constant of the
+    values and goes into the bias of the output projection.
+
+    Args:
+        unet: Projections with the width of ``norm`` in their first columns.
+        norm: The encoder's last layer.
+        spread: Usual standard deviation of a state.
+    """
+    for name, module in unet.named_modules():
+        if not name.endswith("attn2"):
+            continue
+        attention: Any = module
+        columns = slice(0, norm.normalized_shape[0])
+        constant = attention.to_v.weight[:, columns] @ norm.bias
+        attention.to_out[0].bias += attention.to_out[0].weight @ constant
+        for projection in (attention.to_k, attention.to_v):
+            weight = projection.weight[:, columns] * norm.weight
+            projection.weight[:, columns] = (weight - weight.mean(1, keepdim=True)) / spread
 
 
 def train(settings: TrainSettings) -> dict[str, float]:
