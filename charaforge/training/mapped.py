@@ -32,6 +32,12 @@ class MappedFiles:
             _libc().madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), _DONT_NEED)
 
 
+def trim() -> None:
+    """Give back to the system what the C library keeps of freed memory, where it can (glibc)."""
+    if hasattr(_libc(), "malloc_trim"):
+        _libc().malloc_trim(0)
+
+
 def _range(line: str) -> tuple[int, int]:
     low, _, high = line.split()[0].partition("-")
     return int(low, 16), int(high, 16)

@@ -18,6 +18,7 @@ from charaforge.training.config.publishing import PublishingSettings
 from charaforge.training.dataset import Dataset
 from charaforge.training.latents import LatentEncoder, Latents
 from charaforge.training.loss import Objective
+from charaforge.training.mapped import trim
 from charaforge.training.network import Adapter
 from charaforge.training.optimizer import build_optimizer, choose_optimizer
 from charaforge.training.precision import compute_dtype, dtype_name
@@ -144,6 +145,7 @@ def build(run: Prepared, cache: TensorCache) -> Setup:
     place(unet, config, dtype, device)
     adapter = Adapter(unet, encoders, config, dtype)
     finish(unet, config, checkpointing=_checkpointing(run))
+    trim()
     return Setup(
         config=config,
         processes=run.processes,
