@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -11,10 +12,14 @@ from charaforge.evaluation.report import write_refusal, write_report
 from charaforge.evaluation.report.pictures import Enlarge
 from charaforge.evaluation.results import Evaluation, Refusal
 from charaforge.evaluation.training_trace import read_trace
+from charaforge.logs import get_logger
 from charaforge.perception.upscale import Upscaler
 from charaforge.warehouse.atomic import write_bytes, write_text
+from charaforge.warehouse.cards import safetensors_metadata
 from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.registry import Registry
+
+logger = get_logger(__name__)
 
 HEADER_KEY = "charaforge.evaluation"
 """Key of a LoRA's header that holds its numbers, as JSON."""
@@ -41,16 +46,21 @@ def publish_refusal(refusal: Refusal, folder: Path) -> Path:
 def note_in_lora(evaluation: Evaluation, folder: Path) -> None:
     """Write the numbers into a LoRA's model card and into the header of its file.
 
-    The file is replaced as a whole; its tensors stay byte for byte.
+    The file is replaced as a whole; its tensors stay byte for byte. Numbers of the same LoRA that come from
+    more pictures stay: a quick look does not replace a certificate.
 
     Args:
         evaluation: What was measured.
         folder: Of the LoRA.
     """
+    file = folder / f"{folder.name}.safetensors"
+    lora, noted = evaluation.arm("lora").accepted, _noted(file)
+    if noted.get("lora_sha256") == evaluation.lora_sha256 and noted.get("pictures", 0) > lora.pictures:
+        logger.info("%s keeps the numbers it has, of %d pictures", folder.name, noted["pictures"])
+        return
     card = folder / "MODEL_CARD.md"
     if card.is_file():
         write_text(card, with_measures(card.read_text(encoding="utf-8"), evaluation))
-    file = folder / f"{folder.name}.safetensors"
     if file.is_file():
         data = file.read_bytes()
         told = json.dumps(numbers(evaluation), sort_keys=True)
@@ -66,6 +76,7 @@ def numbers(evaluation: Evaluation) -> dict[str, object]:
     measures = evaluation.arm("lora").measures
     chosen = {"chosen_step": evaluation.choice.step} if evaluation.choice else {}
     return {
+        "lora_sha256": evaluation.lora_sha256,
         "ccr": round(lora.estimate, 4),
         "ccr_low": round(lora.low, 4),
         "ccr_high": round(lora.high, 4),
@@ -81,6 +92,13 @@ def numbers(evaluation: Evaluation) -> dict[str, object]:
         **chosen,
         "measures": {one.name: round(one.estimate, 4) for one in measures if one.estimate is not None},
     }
+
+
+def _noted(file: Path) -> dict[str, Any]:
+    """The numbers that stand in a LoRA's header."""
+    if not file.is_file():
+        return {}
+    return dict(json.loads(safetensors_metadata(file).get(HEADER_KEY, "{}")))
 
 
 def with_header(data: bytes, told: dict[str, str]) -> bytes:

@@ -72,7 +72,7 @@ def prepare(plan: EvaluationPlan, warehouse: Warehouse) -> Study:
     registry = Registry(warehouse)
     base, lora = registry.get(plan.model, "base"), registry.get(plan.lora, "lora")
     prompts = measurable_prompts(plan.prompts)[: plan.max_prompts]
-    subject = load_subject(plan.table, plan.character, warehouse, _trait_finder(registry, base))
+    subject = load_subject(plan.table, plan.character, warehouse, trait_finder(registry, base))
     judges = open_judges(registry, base, subject, plan.impostors)
     yardstick = yardstick_of(judges, subject)
     side = native_side(base.card, base.family)
@@ -116,7 +116,9 @@ def yardstick_of(judges: Judges, subject: Subject) -> Yardstick:
     )
 
 
-def _trait_finder(registry: Registry, base: ModelEntry) -> NameTraits:
+def trait_finder(registry: Registry, base: ModelEntry) -> NameTraits:
+    """What finds a character's traits in its references, where the table does not list them."""
+
     def find(paths: Sequence[Path]) -> tuple[str, ...]:
         tagger = find_judge(registry, base, "tagger")
         if tagger is None:

@@ -1,6 +1,7 @@
 """The chosen checkpoint becomes the LoRA: whole, with its numbers, and without losing anything."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,18 @@ def test_the_numbers_stand_in_card_and_header_once(folder: Path, evaluation: Eva
     assert "| LoRA | 15 | 1.000 |" in text
     assert "Recommended weight: 0.8" in text
     assert json.loads(safetensors_metadata(folder / "zxq.safetensors")[HEADER_KEY])["prompts"] == 5
+
+
+def test_a_quick_look_does_not_replace_a_certificate(folder: Path, evaluation: Evaluation) -> None:
+    note_in_lora(evaluation, folder)
+    before = (folder / "zxq.safetensors").read_bytes()
+    lora = evaluation.arm("lora")
+    fewer = lora.model_copy(update={"accepted": replace(lora.accepted, pictures=2, estimate=0.5)})
+    quick = evaluation.model_copy(update={"arms": (*evaluation.arms[:2], fewer)})
+    note_in_lora(quick, folder)
+    assert (folder / "zxq.safetensors").read_bytes() == before
+    note_in_lora(quick.model_copy(update={"lora_sha256": "another"}), folder)
+    assert (folder / "zxq.safetensors").read_bytes() != before, "another LoRA has numbers of its own"
 
 
 def test_a_card_that_was_mended_by_hand_keeps_what_follows(evaluation: Evaluation) -> None:
