@@ -44,7 +44,7 @@ def own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempP
     """Keep a developer's settings out; AI_CACHE_ROOT is a temporary folder."""
     for name in list(os.environ):
         others = ("DEFAULT_MODEL", "BATCH_MAX_ITEMS", "CHARAFORGE_API_URL")
-        if name.startswith(("API_", "MODEL_")) or name in others:
+        if name.startswith(("API_", "JOB_", "MODEL_")) or name in others:
             monkeypatch.delenv(name)
     root = tmp_path_factory.getbasetemp() / "warehouse"
     monkeypatch.setenv("AI_CACHE_ROOT", str(root))
