@@ -168,6 +168,7 @@ def test_other_bodies_are_refused(batches: TestClient) -> None:
         ).status_code
         == 422
     )
+    assert batches.post(f"{BATCH}/x/pause", files={"file": ("a.csv", "x")}).status_code == 415
     large = {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": str(2 * 2**30)}
     answer = batches.post(f"{BATCH}/submit", content=iter([b"x"]), headers=large)
     assert (answer.status_code, answer.json()["detail"]) == (

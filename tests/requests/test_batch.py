@@ -115,6 +115,12 @@ def test_a_lora_in_the_prompt_is_looked_up_too() -> None:
     assert "did you mean 'charA'?" in batch.faults.listed[0].message
 
 
+def test_a_row_of_which_one_picture_fails_is_refused_whole() -> None:
+    batch = read("prompt,seed\n{x|<lora:none:1>},1..20\ny,3\n")
+    assert told(batch) == [(2, "prompt")]
+    assert [item.request.prompt for item in batch.items] == ["y"]
+
+
 def test_all_faults_of_all_rows_are_listed_and_the_good_ones_kept() -> None:
     rows = [
         '"fine","","","charA",1,512,512,20',

@@ -35,6 +35,12 @@ def test_latin_text_is_no_japanese() -> None:
     assert batch.read_as == "CSV, cp1252, semicolon"
 
 
+def test_latin_text_that_happens_to_decode_as_japanese() -> None:
+    text = "Bären, générale"
+    assert text.encode("cp1252").decode("cp932") != text
+    assert read(f'prompt;seed\n"{text}";1\n'.encode("cp1252")).items[0].request.prompt == text
+
+
 def test_excel_s_own_line_about_the_separator() -> None:
     assert read("sep=;\nprompt;seed\na, b;1\n").items[0].request.prompt == "a, b"
 
