@@ -77,6 +77,32 @@ def test_the_images_are_built_of_files_that_are_there() -> None:
     assert yaml.safe_load((ROOT / "docker" / "gpu.yml").read_text(encoding="utf-8"))["services"]["worker"]
 
 
+WITHOUT_ENGINE = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Missing(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {missing!r}:
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Missing())
+from backend.main import app
+print(len(app.openapi()["paths"]))
+"""
+
+
+@pytest.mark.launch
+def test_the_api_s_image_needs_nothing_but_its_extras(warehouse: Warehouse) -> None:
+    text = (ROOT / "docker" / "api.Dockerfile").read_text(encoding="utf-8")
+    assert "-e '.[service,ui]'" in text
+    missing = {"torch", "diffusers", "transformers", "huggingface_hub", "accelerate", "peft", "onnxruntime"}
+    missing |= {"cv2", "skia", "scipy", "jinja2", "onnx", "pyarrow", "threadpoolctl"}
+    code = WITHOUT_ENGINE.replace("{missing!r}", repr(missing))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert int(done.stdout or 0) > 30, done.stderr
+
+
 class Farm:
     """The services of the file as processes, with this machine's ports and folders.
 
