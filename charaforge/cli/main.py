@@ -21,12 +21,14 @@ from charaforge import __version__, logs
 from charaforge.errors import CharaForgeError, ExitCode, UsageError, suggestion
 
 VERBS: Mapping[str, str] = {
-    "demo": "the whole road on a new character: draw, train, render, score, report",
+    "demo": "the whole road on a new character: draw it into a folder, forge a LoRA, certificate and sheet",
+    "forge": "a folder of pictures in; a LoRA proven by numbers, its certificate and a character sheet out",
     "generate": "render pictures from a prompt",
     "reproduce": "render a picture again from its own recipe and compare, byte for byte",
     "inspect": "read from a picture how it was made, whichever program made it",
     "train": "train a LoRA on pictures of one character",
     "eval": "measure how much generated pictures look like the character; --choose finds the best checkpoint",
+    "sheet": "draw a character sheet of a LoRA: views, expressions, poses, outfits as one labelled picture",
     "compare": "compare two LoRAs of one character, paired by prompt and seed",
     "dedupe": "find copies of pictures, also resized, recompressed, mirrored and turned ones; delete nothing",
     "tag": "tag pictures with WD14 and DeepDanbooru taggers",

@@ -1,1 +1,1 @@
-"""The whole road as one call: pictures of a character in, a LoRA and its report out."""
+"""The whole road as one call: a folder of pictures in, a proven LoRA, its reports and a sheet out."""

@@ -1,97 +1,208 @@
-"""The road from a table of pictures to a LoRA with a report.
+"""The road from a folder of pictures to a LoRA with an honest number.
 
-train (stopped by the loss on held-out pictures) -> render the same prompts and seeds in every arm
--> score against references that no training has seen -> report.html
+curate (no copies, tags, splits) -> decide (threshold; what the budget allows) -> train (several checkpoints)
+-> choose (screened, measured, the weight; published from fresh prompts and seeds) -> sheet
+
+Every step can be killed and goes on; what is done is not done again, and the numbers are the same.
 """
 
 from __future__ import annotations
 
+import hashlib
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
-from charaforge.config import StrictModel, parse
-from charaforge.evaluation.plan import EvaluationPlan
-from charaforge.evaluation.protocol import evaluate
-from charaforge.evaluation.publish import publish
-from charaforge.evaluation.results import Evaluation
-from charaforge.forge.stages import Stages
-from charaforge.training.config import TrainingConfig
-from charaforge.training.presets import preset
+from charaforge.curation.dataset import Dataset
+from charaforge.errors import NotMeasurableError, UsageError
+from charaforge.evaluation.checkpoints import adopt
+from charaforge.evaluation.publish import numbers, publish, publish_refusal
+from charaforge.evaluation.report.schema import read_report
+from charaforge.evaluation.results import Evaluation, Refusal
+from charaforge.evaluation.selection import SelectionPlan, select
+from charaforge.forge.certificate import write_certificate
+from charaforge.forge.curating import check_enough, curated, folder_digest
+from charaforge.forge.deciding import decided, evaluation_plan, training_config
+from charaforge.forge.effort import Effort, Pace, told_minutes
+from charaforge.forge.plan import ForgePlan
+from charaforge.forge.record import Record
+from charaforge.forge.sheet import SheetPlan, draw_sheet, usual_outfit
 from charaforge.training.run import run as train
+from charaforge.training.run import set_aside
 from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.registry import Registry
 
-
-class RoadPlan(StrictModel):
-    """What a road begins with, and how far it looks around."""
-
-    table: Path = Field(description="metadata table: splits train, ref, calib")
-    character: str = Field(description="whose rows of the table; the trigger word")
-    model: str = Field(description="registry name of the base model")
-    lora: Path = Field(description="folder of the LoRA in models/lora; its last part is the LoRA's id")
-    training: dict[str, Any] = Field(
-        default_factory=dict, description="keys that differ from the base's preset"
-    )
-    prompts: Path = Field(description="prompts file, JSON")
-    max_prompts: int | None = Field(None, ge=2, description="use only the first prompts of the file")
-    seeds: int = Field(2, ge=1, le=64, description="pictures per prompt and arm")
-    out: Path = Field(description="folder of marks, pictures and report")
-    command: str = Field("", description="command line that walks the road again")
-    seconds_before: dict[str, float] = Field(default_factory=dict, description="stages done by the caller, s")
+REPORT, SHEET, RECORD = "report.html", "sheet.png", "forge.json"
 
 
 @dataclass(frozen=True, slots=True)
-class RoadEnd:
-    """Where a road ends.
+class ForgeEnd:
+    """Where a forging ends.
 
     Attributes:
         evaluation: What was measured.
-        report: The page to look at.
         lora: Folder of the LoRA.
+        report: The page to look at.
+        certificate: The numbers on one page of text.
+        sheet: Picture of the character sheet; None where none was asked for.
+        seconds: Time per step, s.
     """
 
     evaluation: Evaluation
-    report: Path
     lora: Path
+    report: Path
+    certificate: Path
+    sheet: Path | None
+    seconds: dict[str, float]
 
 
-def walk(plan: RoadPlan, warehouse: Warehouse) -> RoadEnd:
-    """Walk the road; what an earlier, stopped walk did is not done again.
+def forge(plan: ForgePlan, warehouse: Warehouse) -> ForgeEnd:
+    """Walk the road; stopped or killed at any moment, the same call goes on and ends with the same numbers.
 
     Raises:
         KeyboardInterrupt: stopped; the same call goes on from there.
-        CharaForgeError: a stage cannot be done; the subclass and message say why.
+        NotMeasurableError: too few pictures, or likeness cannot be measured; the reports say so.
+        CharaForgeError: a step cannot be done; the subclass and message say why.
     """
-    config = _training_config(plan, warehouse)
-    inputs = {"config": config.model_dump(mode="json"), "table": sha256(plan.table.read_bytes()).hexdigest()}
-    training_s = Stages(plan.out / "stages").run("training", inputs, lambda: train(config, warehouse))
-    evaluation = evaluate(_evaluation_plan(plan), warehouse)
-    seconds = {**plan.seconds_before, "training": training_s, **evaluation.seconds}
-    evaluation = evaluation.model_copy(update={"seconds": seconds})
-    return RoadEnd(evaluation, publish(evaluation, plan.out, warehouse), config.output_dir)
+    record = Record(plan.out / RECORD, plan.model_dump(mode="json"))
+    try:
+        return _Road(plan, warehouse, record).walk()
+    except NotMeasurableError as error:
+        refusal = Refusal(why=error.message, remedy=error.hint, command=plan.command)
+        publish_refusal(refusal, plan.out)
+        record.finish(refusal.model_dump())
+        raise
 
 
-def _training_config(plan: RoadPlan, warehouse: Warehouse) -> TrainingConfig:
-    """The settings that suit the base model, with the plan's own keys."""
-    base = Registry(warehouse).get(plan.model, "base")
-    given = {"model_id": base.name, "dataset_meta": plan.table, "output_dir": plan.lora}
-    told = {**preset(base), **given, "character": plan.character, **plan.training}
-    return parse(TrainingConfig, told, "training of the road")
+class _Road:
+    """The steps of one forging, each with everything that decides its outcome."""
+
+    def __init__(self, plan: ForgePlan, warehouse: Warehouse, record: Record) -> None:
+        self._plan, self._warehouse, self._record = plan, warehouse, record
+        Registry(warehouse).get(plan.model, "base")
+
+    def walk(self) -> ForgeEnd:
+        table = self._curate()
+        effort, pace = self._decide(table)
+        trained = self._train(table, effort, pace)
+        told = self._choose(table, effort, trained, pace)
+        sheet = self._sheet(table, told) if self._plan.sheet else None
+        evaluation = read_report(self._plan.out / "report.json")
+        assert isinstance(evaluation, Evaluation)
+        certificate = write_certificate(evaluation, self._plan, effort, self._lora / "CERTIFICATE.md")
+        self._record.finish({"status": "measured", **numbers(evaluation)})
+        seconds = self._record.seconds
+        return ForgeEnd(evaluation, self._lora, self._plan.out / REPORT, certificate, sheet, seconds)
+
+    @property
+    def _lora(self) -> Path:
+        return self._warehouse.lora_folder(self._plan.lora)
+
+    def _curate(self) -> dict[str, Any]:
+        plan = self._plan
+        inputs = {**folder_digest(plan.folder), "folder": str(plan.folder), "model": plan.model}
+        inputs |= {"character": plan.character, "dataset": plan.dataset}
+        table = self._record.step(
+            "curate",
+            inputs,
+            lambda: curated(plan, self._warehouse),
+            Dataset(plan.dataset, self._warehouse).table,
+            f"{inputs['pictures']} pictures",
+        )
+        check_enough(table, plan.folder)
+        return table
+
+    def _decide(self, table: Mapping[str, Any]) -> tuple[Effort, Pace | None]:
+        plan = self._plan
+        inputs = {"table": table["sha256"], "impostors": str(plan.impostors), "poses": str(plan.pose_dir)}
+        inputs |= plan.model_dump(mode="json", include=_DECISIVE)
+        path = Path(table["table"])
+        told = self._record.step("decide", inputs, lambda: decided(plan, path, self._warehouse))
+        pace = Pace.model_validate(told["pace"]) if told["pace"] else None
+        return Effort.model_validate(told["effort"]), pace
+
+    def _train(self, table: Mapping[str, Any], effort: Effort, pace: Pace | None) -> dict[str, Any]:
+        config = training_config(self._plan, Path(table["table"]), self._warehouse, effort)
+        inputs = {"config": config.model_dump(mode="json"), "table": table["sha256"]}
+        self._make_room(inputs)
+
+        def work() -> dict[str, Any]:
+            result = train(config, self._warehouse)
+            return {"lora": str(result.lora_file), "steps": result.steps, "sha256": _sha256(result.lora_file)}
+
+        about = _about(effort.steps * pace.step_s if pace else None)
+        forecast = f"{effort.steps} steps, {effort.checkpoints} checkpoints{about}"
+        file = self._lora / f"{self._plan.lora}.safetensors"
+        return self._record.step("train", inputs, work, file, forecast)
+
+    def _make_room(self, inputs: Mapping[str, Any]) -> None:
+        """Put aside what this forging trained on other inputs; refuse what somebody else made."""
+        if self._record.begun("train", inputs):
+            set_aside(self._lora)
+            shutil.rmtree(self._lora / "checkpoints", ignore_errors=True)
+        elif not self._record.knows_training and (self._lora / "state").exists():
+            raise UsageError(
+                f"{self._lora} holds another LoRA, which this forging did not make",
+                "give another --lora NAME, or move it away",
+            )
+
+    def _choose(
+        self, table: Mapping[str, Any], effort: Effort, trained: Mapping[str, Any], pace: Pace | None
+    ) -> dict[str, Any]:
+        plan = self._plan
+        asked = SelectionPlan(
+            evaluation=evaluation_plan(plan, effort, Path(table["table"])),
+            fresh_prompts=plan.fresh_prompts,
+            most=effort.checkpoints,
+            finalists=effort.finalists,
+            weights=effort.weights,
+        )
+        files = [plan.prompts, *([plan.fresh_prompts] if plan.fresh_prompts else [])]
+        inputs = {"plan": asked.model_dump(mode="json"), "trained": trained["sha256"]}
+        inputs |= {"table": table["sha256"], "prompts": [_sha256(file) for file in files]}
+
+        def work() -> dict[str, Any]:
+            evaluation = select(asked, self._warehouse)
+            adopt(evaluation, self._warehouse)
+            timed = {**self._record.seconds, **evaluation.seconds}
+            publish(evaluation.model_copy(update={"seconds": timed}), plan.out, self._warehouse)
+            return dict(numbers(evaluation))
+
+        about = _about(effort.pictures * pace.picture_s if pace else None)
+        forecast = f"up to {effort.pictures} pictures{about}"
+        return self._record.step("choose", inputs, work, plan.out / "report.json", forecast)
+
+    def _sheet(self, table: Mapping[str, Any], told: Mapping[str, Any]) -> Path:
+        path = self._plan.out / SHEET
+        asked = SheetPlan(
+            lora=self._plan.lora,
+            model=self._plan.model,
+            character=self._plan.character,
+            outfit=usual_outfit(Path(table["table"]), self._plan.character),
+            weight=told["weight"],
+            seed=self._plan.sheet_seed,
+            steps=self._plan.sampling_steps,
+            note=f"{100 * told['ccr']:.0f} % recognised, lower bound {100 * told['ccr_low']:.0f} %",
+            out=path,
+        )
+        inputs = {"plan": asked.model_dump(mode="json"), "chosen": dict(told)}
+        self._record.step("sheet", inputs, lambda: {"sheet": str(draw_sheet(asked, self._warehouse))}, path)
+        return path
 
 
-def _evaluation_plan(plan: RoadPlan) -> EvaluationPlan:
-    return EvaluationPlan(
-        lora=plan.lora.name,
-        model=plan.model,
-        table=plan.table,
-        character=plan.character,
-        prompts=plan.prompts,
-        max_prompts=plan.max_prompts,
-        seeds=plan.seeds,
-        out=plan.out,
-        command=plan.command,
-    )
+_DECISIVE = {"model", "character", "budget_s", "certificate", "steps", "checkpoints", "max_prompts"} | {
+    "seeds",
+    "training",
+    "sampling_steps",
+    "sheet",
+}
+
+
+def _about(seconds: float | None) -> str:
+    return f", about {told_minutes(seconds)}" if seconds else ""
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

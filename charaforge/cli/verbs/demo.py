@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from charaforge.cli.shipped import PROMPTS, shipped
+from charaforge.cli.shipped import FRESH_PROMPTS, PROMPTS, shipped
+from charaforge.cli.verbs import forge as forge_verb
 from charaforge.config.settings import EMBEDDED_BASE
-from charaforge.errors import ExitCode
 from charaforge.warehouse.bootstrap import bootstrap
 
 if TYPE_CHECKING:
-    from charaforge.forge.road import RoadPlan
+    from charaforge.forge.plan import ForgePlan
     from charaforge.mini.characters import Character
     from charaforge.warehouse.layout import Warehouse
 
 NAME = "demo"
-HELP = "the whole road on a new character: draw, train, render, score, report"
+HELP = "the whole road on a new character: draw it into a folder, forge a LoRA, certificate and sheet"
 
 _CHARACTER = 7
-_PICTURES = 48
+_PICTURES = 64
 _SIDE = 512
-_LEAST_GAIN = 0.30
+_BUDGET = "4m"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,11 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"whom to draw [default: {_CHARACTER}]",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder of pictures and report [default: in the warehouse]"
+        "--out", type=Path, metavar="DIR", help="folder of pictures and reports [default: in the warehouse]"
     )
-    parser.add_argument("--prompts", type=int, default=40, metavar="N", help="prompts, 2 to 40 [default: 40]")
     parser.add_argument(
-        "--seeds", type=int, default=2, metavar="N", help="pictures per prompt, 1 to 64 [default: 2]"
+        "--budget", default=_BUDGET, metavar="TIME", help=f"what may be spent [default: {_BUDGET}]"
     )
     parser.add_argument(
         "--fresh", action="store_true", help="forget what an earlier demo of this character did"
@@ -49,25 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Walk the road, print verdict and report; exit code 4 when the LoRA is not clearly better than words."""
+    """Draw the pictures, walk the road, print the verdict; the exit code is that of `charaforge forge`."""
     from charaforge.mini.characters import Character
 
     warehouse = bootstrap()
     character = Character.from_seed(args.character)
     out = (args.out or warehouse.outputs / "demo" / f"character-{args.character}").absolute()
-    lora = warehouse.lora_folder(f"{character.trigger}_mini_r8")
+    lora = f"{character.trigger}_{EMBEDDED_BASE}_r8"
     if args.fresh:
-        _forget(out, lora)
-    started = time.monotonic()
-    table, drawing_s = _draw(character, out, warehouse)
-    from charaforge.evaluation.verdict import verdict
-    from charaforge.forge.road import walk
+        _forget(out, warehouse.lora_folder(lora))
+    folder = _draw(character, out, warehouse)
+    from charaforge.forge.road import forge
 
-    end = walk(_plan(args, character, table, out, lora, drawing_s), warehouse)
-    told = verdict(end.evaluation)
-    print(f"\n{told.headline}\n\n{told.paragraph}\n")
-    print(f"LoRA:    {end.lora}\nreport:  {end.report}\ntime:    {time.monotonic() - started:.0f} s")
-    return ExitCode.PASS if end.evaluation.gain.low >= _LEAST_GAIN else ExitCode.FAILED
+    return forge_verb.tell(forge(_plan(args, character, folder, out, lora), warehouse))
 
 
 def _forget(out: Path, lora: Path) -> None:
@@ -76,33 +68,33 @@ def _forget(out: Path, lora: Path) -> None:
             shutil.rmtree(folder)
 
 
-def _draw(character: Character, out: Path, warehouse: Warehouse) -> tuple[Path, float]:
-    """Draw the folder that stands for a user's own; its table is written last and marks that all is there."""
+def _draw(character: Character, out: Path, warehouse: Warehouse) -> Path:
+    """Draw the folder that stands for a user's own: pictures, and no word about them."""
     from charaforge.mini.dataset import draw_character
 
-    folder, started = out / "my_character", time.monotonic()
-    table = folder / "metadata.csv"
-    if not table.is_file():
-        draw_character(character, folder, _PICTURES, warehouse, side=_SIDE)
-    return table, time.monotonic() - started
+    folder, drawing = out / "my_character", out / ".drawing"
+    if not folder.is_dir():
+        draw_character(character, drawing, _PICTURES, warehouse, side=_SIDE)
+        for told in (*drawing.glob("*.txt"), drawing / "metadata.csv"):
+            told.unlink()
+        drawing.rename(folder)
+    return folder
 
 
-def _plan(
-    args: argparse.Namespace, character: Character, table: Path, out: Path, lora: Path, drawing_s: float
-) -> RoadPlan:
-    from charaforge.forge.road import RoadPlan
+def _plan(args: argparse.Namespace, character: Character, folder: Path, out: Path, lora: str) -> ForgePlan:
+    from charaforge.forge.plan import ForgePlan
 
     given = [f"--out {args.out}"] if args.out else []
-    options = [f"--character {args.character}", f"--prompts {args.prompts}", f"--seeds {args.seeds}", *given]
-    return RoadPlan(
-        table=table,
+    options = [f"--character {args.character}", f"--budget {args.budget}", *given]
+    return ForgePlan(
+        folder=folder,
         character=character.trigger,
         model=EMBEDDED_BASE,
         lora=lora,
-        prompts=shipped(PROMPTS),
-        max_prompts=args.prompts,
-        seeds=args.seeds,
+        dataset=character.trigger,
         out=out,
+        prompts=shipped(PROMPTS),
+        fresh_prompts=shipped(FRESH_PROMPTS),
+        budget_s=forge_verb.seconds_of(args.budget),
         command=" ".join(["charaforge demo", *options]),
-        seconds_before={"drawing": drawing_s},
     )

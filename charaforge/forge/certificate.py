@@ -1,0 +1,85 @@
+"""The certificate: one page of text with the numbers, and hashes of all that they depend on."""
+
+import hashlib
+from pathlib import Path
+
+from charaforge.evaluation.results import Evaluation
+from charaforge.evaluation.tables import arm_rows, markdown, measure_rows
+from charaforge.evaluation.verdict import verdict
+from charaforge.forge.effort import CERTIFICATE_PROMPTS, Effort
+from charaforge.forge.plan import ForgePlan
+from charaforge.warehouse.atomic import write_text
+
+_FULL_SEEDS = 4
+
+
+def write_certificate(e: Evaluation, plan: ForgePlan, effort: Effort, path: Path) -> Path:
+    """Write ``CERTIFICATE.md``; nothing in it depends on the clock."""
+    told = verdict(e)
+    parts = [
+        f"# {'Certificate' if told.passed else 'No certificate'}: {e.lora}",
+        f"**{'Passed' if told.passed else 'Not passed'}.** {told.headline}.",
+        told.paragraph,
+        markdown(arm_rows(e)),
+        "## How the checkpoint was chosen",
+        _choice(e, effort),
+        "## Everything else that was measured",
+        markdown(measure_rows(e)),
+        "## What it holds for",
+        markdown([("what", "which"), *_named(e, plan)]),
+        _extent(e),
+    ]
+    write_text(path, "\n\n".join(parts) + "\n")
+    return path
+
+
+def _choice(e: Evaluation, effort: Effort) -> str:
+    choice = e.choice
+    if choice is None:
+        return "It was given, not chosen."
+    rows: list[tuple[str, ...]] = [("checkpoint", "weight", "screened", "measured", "pictures", "fails")]
+    for one in (*choice.checkpoints, *choice.weights):
+        closer = "–" if one.measured is None else f"{one.measured:.3f}"
+        mark = " (chosen)" if (one.step, one.weight) == (choice.step, choice.weight) else ""
+        rows.append(
+            (
+                f"step {one.step:,}{mark}",
+                f"{one.weight:g}",
+                f"{one.screened:.3f}",
+                closer,
+                str(one.pictures),
+                ", ".join(one.faults) or "–",
+            )
+        )
+    return (
+        f"{len(choice.checkpoints)} checkpoints on {len(choice.prompts)} × 1 pictures; the best "
+        f"{effort.finalists} on {len(choice.prompts)} × {effort.seeds}.\n\n{markdown(rows)}"
+    )
+
+
+def _named(e: Evaluation, plan: ForgePlan) -> list[tuple[str, str]]:
+    judges = [(f"judge of {use}", name) for use, name in e.judges.items()]
+    return [
+        ("LoRA", f"{e.lora}, weight {e.lora_weight:g}, sha256 {e.lora_sha256[:16]}"),
+        ("base", f"{e.model}, sha256 {e.model_sha256[:16]}"),
+        ("references", f"{len(e.references)} held-out pictures"),
+        ("impostors", ", ".join(f"{one.pictures:,} {one.kind}" for one in e.impostors)),
+        ("threshold", f"{e.threshold.value:.4f} at {e.threshold.rate:.2%} false accepts"),
+        ("prompts", f"{_file(plan.fresh_prompts or plan.prompts)}, {len(e.prompts)} × {len(e.seeds)} seeds"),
+        *judges,
+        *((name, value) for name, value in e.settings.items() if name in ("pictures", "sampler", "guidance")),
+    ]
+
+
+def _extent(e: Evaluation) -> str:
+    """Say whether it is a full certificate, or which numbers are missing to one."""
+    if len(e.prompts) >= CERTIFICATE_PROMPTS and len(e.seeds) >= _FULL_SEEDS:
+        return f"Full: {len(e.prompts)} prompts × {len(e.seeds)} seeds."
+    return (
+        f"Short: {len(e.prompts)} prompts × {len(e.seeds)} seeds. A certificate to be published calls for "
+        f"{CERTIFICATE_PROMPTS} × {_FULL_SEEDS}: `charaforge forge … --certificate`."
+    )
+
+
+def _file(path: Path) -> str:
+    return f"{path.name} (sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:16]})"
