@@ -76,18 +76,17 @@ class Submitter:
         self._names = WarehouseNames(registered, inputs)
         self._in_flight: InFlight = request.app.state.in_flight
 
-    def __call__(self, job_id: str, taken: int) -> Response:
+    def __call__(self, job_id: str) -> Response:
         """Queue the batch, once for each name.
 
         Args:
             job_id: the name; "" = a new one.
-            taken: status where the name stands for another batch.
         """
         with self._in_flight.holding(job_id):
             fingerprint = self._file.fingerprint(self._partial, self._score)
             known = self._queue.store.find(job_id) if job_id else None
             if known is not None:
-                return self._known(known, fingerprint, taken)
+                return self._known(known, fingerprint)
             self._queue.need_worker()
             batch = read_batch(self._file.stream, self._file.name, self._names, batch_max_items())
             self._check(batch)
@@ -102,10 +101,10 @@ class Submitter:
         refused = RefusedRows(rows=rows, csv=batch.refused()) if rows else None
         return _reply(job, 202, read_as=batch.read_as, refused=refused)
 
-    def _known(self, job: Job, fingerprint: str, taken: int) -> Response:
+    def _known(self, job: Job, fingerprint: str) -> Response:
         if job.spec.fingerprint != fingerprint:
             told = f"the name or key of the job {job.id} stands for another batch; take a new one"
-            raise ProblemError(plain_problem(taken, told, "idempotency"))
+            raise ProblemError(plain_problem(409, told, "idempotency"))
         return _reply(job, 200, known=True)
 
     def _check(self, batch: Batch) -> None:
@@ -124,7 +123,7 @@ def submit(
     idempotency_key: Annotated[str, Header(max_length=255, description="the same key queues once")] = "",
 ) -> Response:
     """Take a CSV or JSON file; every fault of every row is told before anything is queued."""
-    return submitter(job_id_of(idempotency_key), taken=422)
+    return submitter(job_id_of(idempotency_key))
 
 
 @router.put(
@@ -139,7 +138,7 @@ def put(
     client_id: Annotated[str, Path(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$")],
 ) -> Response:
     """Do as `submit`; sent again it queues nothing more, and with another file it is refused."""
-    return submitter(client_id, taken=409)
+    return submitter(client_id)
 
 
 def _reply(job: Job, status: int, **more: Any) -> Response:

@@ -47,7 +47,7 @@ def load(body: LoraBody, request: Request, registered: Models, queue: Queue) -> 
         raise ProblemError(plain_problem(409, told, "other-base"))
     pin(warehouse, lora.name, base.name)
     try:
-        queue.follow_pins()
+        queue.follow_pins(lora.name)
     except ProblemError:
         unpin(warehouse, lora.name)
         raise

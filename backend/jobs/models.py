@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from backend.jobs.pattern import PatternRenderer
-from charaforge.errors import UsageError
+from charaforge.errors import CharaForgeError, UsageError
 from charaforge.jobstore.rendering import OnStep, Renderer
 from charaforge.jobstore.spec import canonical
 from charaforge.requests.generation import GenerationRequest
@@ -69,13 +69,9 @@ class ModelRenderer:
                 self._rungs[key] = used
             yield ModelPicture(image)
 
-    def follow_pins(self) -> None:
-        """Load the LoRAs that are pinned, and free those that no longer are.
-
-        Raises:
-            CharaForgeError: one cannot be loaded.
-        """
-        self.generator().follow_pins()
+    def follow_pins(self) -> Mapping[str, CharaForgeError]:
+        """Load the LoRAs that are pinned, and free those that no longer are; return those that cannot be."""
+        return self.generator().follow_pins()
 
     def generator(self) -> Generator:
         """Return the generator of this process."""

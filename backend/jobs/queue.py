@@ -85,8 +85,8 @@ class JobQueue:
             key: the Idempotency-Key; "" = none.
 
         Raises:
-            ProblemError: no worker is there or too many jobs wait (503); the key is at work (409) or stands
-                for another request (422).
+            ProblemError: no worker is there or too many jobs wait (503); the key is at work or stands
+                for another request (409).
         """
         fingerprint = hashlib.sha256(canonical(request.plain())).hexdigest()
         job_id = job_id_of(key)
@@ -108,7 +108,7 @@ class JobQueue:
         """Make a job of pictures and let workers begin; see `JobStore.submit`.
 
         Raises:
-            ProblemError: no worker is there (503), or the name stands for another job (422).
+            ProblemError: no worker is there (503), or the name stands for another job (409).
             CharaForgeError: see `JobStore.submit`.
         """
         self.need_worker()
@@ -125,7 +125,7 @@ class JobQueue:
         """Make a job that runs a verb of `charaforge` and let a worker begin; see `JobStore.submit_command`.
 
         Raises:
-            ProblemError: no worker is there (503), or the name stands for another job (422).
+            ProblemError: no worker is there (503), or the name stands for another job (409).
         """
         self.need_worker()
         return self._sent(
@@ -138,14 +138,14 @@ class JobQueue:
         """Return the finished job of an Idempotency-Key, or nothing where the key is new.
 
         Raises:
-            ProblemError: the key stands for another request (422), or its job is still at work (409).
+            ProblemError: the key stands for another request, or its job is still at work (409).
         """
         job = self.store.find(job_id) if job_id else None
         if job is None:
             return None
         if job.spec.fingerprint != fingerprint:
             told = "this Idempotency-Key was used with another request; take a new key"
-            raise ProblemError(plain_problem(422, told, "idempotency"))
+            raise ProblemError(plain_problem(409, told, "idempotency"))
         if not job.ended():
             told = f"the request with this Idempotency-Key is still at work; see /api/v1/jobs/{job.id}"
             raise ProblemError(plain_problem(409, told, "idempotency"), {"Retry-After": str(RETRY_AFTER_S)})
@@ -212,11 +212,14 @@ class JobQueue:
         """Let workers begin with what is due of a job: after `resume` and `retry_failed`."""
         self.station.dispatcher.top_up(job)
 
-    def follow_pins(self) -> None:
+    def follow_pins(self, lora: str = "") -> None:
         """Let a worker load and free LoRAs as they are pinned now; others do so with their next job.
 
+        Args:
+            lora: the LoRA that shall be loaded then.
+
         Raises:
-            ProblemError: no worker or broker is there (503), or a LoRA cannot be loaded (as the job says).
+            ProblemError: no worker or broker is there (503), or this LoRA cannot be loaded (it says why).
         """
         self.need_worker()
         try:
@@ -228,8 +231,8 @@ class JobQueue:
         except CeleryTimeout:
             raise ProblemError(plain_problem(504, "no worker followed the pins", "timeout")) from None
         result.forget()
-        if isinstance(answer, dict) and "problem" in answer:
-            raise ProblemError(Problem.model_validate(answer["problem"]))
+        if isinstance(answer, dict) and lora in answer:
+            raise ProblemError(Problem.model_validate(answer[lora]))
 
     def need_worker(self) -> None:
         """Raise 503 unless a worker is there; that one was seen just now is enough."""
@@ -255,7 +258,7 @@ class JobQueue:
         try:
             job = submit()
         except JobConflictError as error:
-            raise ProblemError(plain_problem(422, error.message, "idempotency")) from None
+            raise ProblemError(plain_problem(409, error.message, "idempotency")) from None
         self.station.dispatcher.top_up(job)
         return job
 

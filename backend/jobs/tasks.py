@@ -10,7 +10,6 @@ from backend.core.json_logs import bound
 from backend.core.problems import problem_of
 from backend.jobs.models import ModelRenderer
 from backend.jobs.station import SHARD, station_of
-from charaforge.errors import CharaForgeError
 from charaforge.logs import get_logger
 
 logger = get_logger(__name__)
@@ -39,15 +38,13 @@ def follow_pins(task: Task) -> dict[str, Any]:
     """Load the LoRAs that are pinned, and free those that no longer are.
 
     Returns:
-        Nothing, or `{"problem": …}` where one cannot be loaded.
+        The problem of each LoRA that cannot be loaded.
     """
     station = station_of(task.app)
-    try:
-        if station.worker is not None and isinstance(station.renderer, ModelRenderer):
-            station.worker.alone(station.renderer.follow_pins)
-    except CharaForgeError as error:
-        return {"problem": problem_of(error).model_dump()}
-    return {}
+    if station.worker is None or not isinstance(station.renderer, ModelRenderer):
+        return {}
+    faults = station.worker.alone(station.renderer.follow_pins)
+    return {lora: problem_of(error).model_dump() for lora, error in faults.items()}
 
 
 shared_task(bind=True, name=SHARD, ignore_result=True)(do_shard)

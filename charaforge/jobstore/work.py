@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from typing import Literal, TypeVar
 
 from charaforge.errors import CharaForgeError
 from charaforge.jobstore.claims import Claim
@@ -20,6 +20,7 @@ from charaforge.logs import get_logger
 
 logger = get_logger(__name__)
 
+Result = TypeVar("Result")
 Outcome = Literal["done", "given back", "nothing to do"]
 RunCommand = Callable[[Job, Callable[[], None]], Failure | None]
 """Runs the command of a job; calls its second argument now and then, which raises to stop it."""
@@ -71,10 +72,10 @@ class Worker:
                 self._broken(job, error)
         return "given back"
 
-    def alone(self, act: Callable[[], None]) -> None:
-        """Call something while nothing is being rendered."""
+    def alone(self, act: Callable[[], Result]) -> Result:
+        """Call something while nothing is being rendered; return what it returns."""
         with self._lock:
-            act()
+            return act()
 
     @property
     def busy(self) -> bool:

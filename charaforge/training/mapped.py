@@ -12,6 +12,8 @@ from torch import Tensor
 
 _MAPS = Path("/proc/self/maps")
 _DONT_NEED = 4  # MADV_DONTNEED of Linux
+_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of glibc
+_LARGE = 2**20  # bytes
 
 
 class MappedFiles:
@@ -36,6 +38,16 @@ def trim() -> None:
     """Give back to the system what the C library keeps of freed memory, where it can (glibc)."""
     if hasattr(_libc(), "malloc_trim"):
         _libc().malloc_trim(0)
+
+
+def map_large_blocks() -> None:
+    """Let blocks of memory from 1 MiB on be mapped one by one, so that each goes back when freed (glibc).
+
+    Left alone, glibc takes ever larger blocks from its heap, and weights that are unpacked in all sizes leave
+    holes in it: a sixth of the peak, measured with SD1.5 kept in bf16.
+    """
+    if hasattr(_libc(), "mallopt"):
+        _libc().mallopt(_MMAP_THRESHOLD, _LARGE)
 
 
 def _range(line: str) -> tuple[int, int]:

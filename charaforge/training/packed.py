@@ -22,7 +22,7 @@ from torch.nn import functional
 from torch.nn.grad import conv2d_input
 
 from charaforge.errors import UsageError
-from charaforge.training.mapped import MappedFiles
+from charaforge.training.mapped import MappedFiles, map_large_blocks
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _WHOLE = ("conv_in", "conv_out")
@@ -42,6 +42,7 @@ def pack(model: nn.Module, kept: str, dtype: torch.dtype) -> None:
     """
     if kept == "nf4" and importlib.util.find_spec("bitsandbytes") is None:
         raise UsageError("base_precision: nf4 needs bitsandbytes", "pip install bitsandbytes, or use bf16")
+    map_large_blocks()
     files = MappedFiles()
     for path in [path for path, _ in model.named_modules() if path not in _WHOLE]:
         layer: Any = model.get_submodule(path)

@@ -42,8 +42,8 @@ CHECKS = (
 class Painter:
     """Paints a colour that the request decides."""
 
-    def follow_pins(self) -> None:
-        return None
+    def follow_pins(self) -> dict[str, Any]:
+        return {}
 
     def generate_many(
         self, requests: list[GenerationRequest], on_step: Any, way: Any

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from PIL import Image
+from safetensors.torch import save_file
 
 from backend.jobs import queue
 from charaforge.diffusion.bundle import load_bundle
@@ -25,8 +27,8 @@ BODY: dict[str, Any] = {"prompt": "blue hair girl", "width": 64, "height": 64, "
 class Idle:
     """Has no models."""
 
-    def follow_pins(self) -> None:
-        return None
+    def follow_pins(self) -> dict[str, Any]:
+        return {}
 
 
 class SlowGenerator(Idle):
@@ -174,12 +176,25 @@ def test_a_full_queue_says_when_to_come_back(client: TestClient, monkeypatch: py
     assert client.get("/ready").status_code == 503
 
 
+def test_a_lora_that_fits_no_layer_is_not_loaded(client: TestClient, warehouse: Warehouse) -> None:
+    tensors = {
+        "lora_unet_nowhere_to_q.lora_down.weight": torch.zeros(2, 8),
+        "lora_unet_nowhere_to_q.lora_up.weight": torch.zeros(8, 2),
+        "lora_unet_nowhere_to_q.alpha": torch.tensor(2.0),
+    }
+    save_file(tensors, warehouse.lora / "misfit.safetensors")
+    told = [client.post(f"{API}/lora/load", json={"lora_id": "misfit"}) for _ in range(2)]
+    assert {answer.status_code for answer in told} == {409}, told[0].text
+    listed = {one["name"]: one["loaded"] for one in client.get(f"{API}/lora/list").json()}
+    assert listed["misfit"] is False
+
+
 def test_an_idempotency_key_renders_once(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     headers = {"Idempotency-Key": "k1"}
     replies = [client.post(f"{API}/txt2img", json=BODY, headers=headers) for _ in range(2)]
     assert replies[0].json() == replies[1].json()
     other = client.post(f"{API}/txt2img", json={**BODY, "seed": 1}, headers=headers)
-    assert (other.status_code, other.json()["type"]) == (422, "urn:charaforge:idempotency")
+    assert (other.status_code, other.json()["type"]) == (409, "urn:charaforge:idempotency")
     monkeypatch.setattr("backend.jobs.models.ModelRenderer.generator", lambda self: SlowGenerator())
     at_work = {"Idempotency-Key": "k2"}
     ask = partial(client.post, f"{API}/txt2img", json=BODY, headers=at_work)
