@@ -19,7 +19,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  variables: PYTHON=$(PYTHON) VENV=$(VENV) HOST=$(HOST) PORT=$(PORT) TORCH_INDEX=$(TORCH_INDEX)"
 
-demo: $(INSTALLED) ## draw a character, train a LoRA on it, score it, write report.html
+demo: $(INSTALLED) ## draw a character, forge a LoRA of it: report, certificate, character sheet
 	$(BIN)/charaforge demo
 
 test: check ## the same as check

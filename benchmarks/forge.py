@@ -257,9 +257,8 @@ def regret_table(rows: Sequence[dict[str, Any]]) -> str:
             continue
         shares = ", ".join(f"{step}: {share:.3f}" for step, share in row["shares"].items())
         told = f"{row['seed']} | {row['name']} | {row['pictures']} | {shares} | {row['chosen']}"
-        lines.append(
-            f"| {told} | {row['regret']:.3f} | at most {REGRET:g} | {'yes' if row['regret'] <= REGRET else 'no'} |"
-        )
+        met = "yes" if row["regret"] <= REGRET else "no"
+        lines.append(f"| {told} | {row['regret']:.3f} | at most {REGRET:g} | {met} |")
     return "\n".join(lines) + "\n"
 
 
