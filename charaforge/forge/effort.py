@@ -76,20 +76,23 @@ def usual(steps: int, certificate: bool, posed: bool, sheet: bool) -> Effort:
     return full.model_copy(update={"fresh": CERTIFICATE_PROMPTS}) if certificate else full
 
 
-def fitting(budget_s: float, steps: int, pace: Pace, posed: bool, sheet: bool) -> Effort:
-    """The most that a budget allows.
+def ladder(steps: int, posed: bool, sheet: bool) -> list[Effort]:
+    """What may be spent, from the most to the least.
 
     Args:
-        budget_s: What may be spent, s.
         steps: Training steps of the base's preset.
-        pace: How fast this machine is.
         posed: Whether poses are measured too.
         sheet: Whether a character sheet is drawn.
+    """
+    return [_rung(index, steps, posed, sheet) for index in range(len(_LADDER))]
+
+
+def fitting(budget_s: float, rungs: Sequence[Effort], pace: Pace) -> Effort:
+    """The first of ``rungs`` that a budget in seconds allows at this pace.
 
     Raises:
         UsageError: not even the least fits.
     """
-    rungs = [_rung(index, steps, posed, sheet) for index in range(len(_LADDER))]
     for effort in rungs:
         if effort.seconds(pace) <= budget_s:
             return effort

@@ -84,6 +84,8 @@ class _Road:
         Registry(warehouse).get(plan.model, "base")
 
     def walk(self) -> ForgeEnd:
+        """All steps; what is done is not done again."""
+        self._check_name()
         table = self._curate()
         effort, pace = self._decide(table)
         trained = self._train(table, effort, pace)
@@ -138,11 +140,15 @@ class _Road:
         return self._record.step("train", inputs, work, file, forecast)
 
     def _make_room(self, inputs: Mapping[str, Any]) -> None:
-        """Put aside what this forging trained on other inputs; refuse what somebody else made."""
+        """Put aside what this forging trained on other inputs."""
         if self._record.begun("train", inputs):
             set_aside(self._lora)
             shutil.rmtree(self._lora / "checkpoints", ignore_errors=True)
-        elif not self._record.knows_training and (self._lora / "state").exists():
+
+    def _check_name(self) -> None:
+        """Refuse the name of a LoRA that somebody else made."""
+        taken = (self._lora / "state").exists() or any(self._lora.glob("*.safetensors"))
+        if taken and not self._record.knows_training:
             raise UsageError(
                 f"{self._lora} holds another LoRA, which this forging did not make",
                 "give another --lora NAME, or move it away",

@@ -65,6 +65,29 @@ def test_a_folder_that_is_not_there(
     assert "there is no folder" in capsys.readouterr().err
 
 
+def test_a_lora_that_somebody_else_made_is_not_touched(
+    warehouse: Warehouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = warehouse.lora_folder("mochi_mini-sd_r8")
+    folder.mkdir(parents=True)
+    (folder / "mochi_mini-sd_r8.safetensors").write_bytes(b"theirs")
+    words = [
+        "forge",
+        str(tmp_path),
+        "--character",
+        "mochi",
+        "--model",
+        "mini-sd",
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    assert main(words) == 2
+    assert "give another --lora NAME" in capsys.readouterr().err
+    assert (folder / "mochi_mini-sd_r8.safetensors").read_bytes() == b"theirs"
+    assert main([*words, "--lora", "mine"]) == 1, "no pictures, but the name is free"
+    assert "no pictures" in capsys.readouterr().err
+
+
 def test_an_unknown_base(warehouse: Warehouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["forge", str(tmp_path), "--character", "mochi", "--model", "mini-sb"]) == 2
     assert "mini-sd" in capsys.readouterr().err

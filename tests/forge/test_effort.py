@@ -3,13 +3,13 @@
 import pytest
 
 from charaforge.errors import UsageError
-from charaforge.forge.effort import Effort, Pace, fitting, told_minutes, usual, whole_steps
+from charaforge.forge.effort import Effort, Pace, fitting, ladder, told_minutes, usual, whole_steps
 
 PACE = Pace(step_s=0.1, picture_s=0.2, fixed_s=20)
 
 
 def budget(seconds: float) -> Effort:
-    return fitting(seconds, 400, PACE, posed=False, sheet=True)
+    return fitting(seconds, ladder(400, posed=False, sheet=True), PACE)
 
 
 def test_more_time_buys_more_and_is_kept() -> None:

@@ -67,6 +67,9 @@ class Forging:
         for folder in (self.out, self.warehouse.root):
             shutil.rmtree(folder, ignore_errors=True)
 
+    def errors(self) -> str:
+        return self.log.read_text(encoding="utf-8")
+
     def numbers(self) -> dict[str, Any]:
         told = json.loads((self.out / "report.json").read_text(encoding="utf-8"))
         del told["seconds"]
@@ -84,7 +87,7 @@ def whole(forging: Forging) -> tuple[dict[str, Any], float]:
     started = time.monotonic()
     code, told = forging.run()
     seconds = time.monotonic() - started
-    assert code == 4, forging.log.read_text(encoding="utf-8")[-3000:]
+    assert code == 4, forging.errors()[-3000:]
     assert "NOT PASSED: mochi is recognised in" in told
     check_what_is_there(forging)
     return forging.numbers(), seconds
@@ -138,5 +141,24 @@ def test_a_finished_forging_says_the_same_again_at_once(
     assert code == 4
     assert "NOT PASSED" in told
     assert {p: p.stat().st_mtime_ns for p in (forging.out / "pictures").rglob("*.png")} == pictures
-    assert "train: done before" in forging.log.read_text(encoding="utf-8")
+    assert "train: done before" in forging.errors()
     assert forging.numbers() == whole[0]
+
+
+@pytest.mark.launch
+@pytest.mark.usefixtures("whole")
+def test_a_budget_of_a_second_is_told_what_it_would_take(forging: Forging) -> None:
+    code, _ = forging.run("--budget", "1s")
+    assert code == 2
+    assert "a budget of 1 s is too small: here the least (4 steps, " in forging.errors()
+    assert "give --budget " in forging.errors()
+
+
+@pytest.mark.launch
+@pytest.mark.usefixtures("whole")
+def test_other_settings_train_anew_and_mix_no_checkpoints(forging: Forging) -> None:
+    code, _ = forging.run("--steps", "2", "--checkpoints", "1")
+    assert code == 4, forging.errors()[-3000:]
+    lora = forging.warehouse.lora_folder(LORA)
+    assert [path.name for path in (lora / "checkpoints").iterdir()] == [f"{LORA}-step00000002.safetensors"]
+    assert (lora / "state-1").is_dir()
