@@ -3,14 +3,17 @@
 The file is replaced as a whole after every change, so a killed run leaves the state before or after it.
 """
 
+import fcntl
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from charaforge import __version__
+from charaforge.errors import WarehouseError
 from charaforge.logs import get_logger
 from charaforge.warehouse.atomic import write_json
 
@@ -82,6 +85,10 @@ class Record:
         key = _key(inputs)
         return bool(self._told["steps"][name].get("key", key) != key)
 
+    def forget(self, name: str) -> None:
+        """Say that a step has to be done again, because what it left is gone."""
+        self._note(name, {"state": _WAITING})
+
     @property
     def knows_training(self) -> bool:
         """Whether a training was begun by this forging."""
@@ -100,6 +107,24 @@ class Record:
     def _note(self, name: str, told: Values) -> None:
         self._told["steps"][name] = dict(told)
         write_json(self._path, self._told)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a folder for one run; the system lets go of it when the process ends, however it ends.
+
+    Raises:
+        WarehouseError: another run holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise WarehouseError(
+                f"another forging works in {folder}", "wait until it has ended, or give another --out"
+            ) from error
+        yield
 
 
 def _key(inputs: Any) -> str:

@@ -27,7 +27,7 @@ from charaforge.forge.curating import check_enough, curated, folder_digest
 from charaforge.forge.deciding import decided, evaluation_plan, training_config
 from charaforge.forge.effort import Effort, Pace, told_minutes
 from charaforge.forge.plan import ForgePlan
-from charaforge.forge.record import Record
+from charaforge.forge.record import Record, alone
 from charaforge.forge.sheet import SheetPlan, draw_sheet, usual_outfit
 from charaforge.training.run import run as train
 from charaforge.training.run import set_aside
@@ -64,16 +64,19 @@ def forge(plan: ForgePlan, warehouse: Warehouse) -> ForgeEnd:
     Raises:
         KeyboardInterrupt: stopped; the same call goes on from there.
         NotMeasurableError: too few pictures, or likeness cannot be measured; the reports say so.
+        WarehouseError: another run works in the same folder.
         CharaForgeError: a step cannot be done; the subclass and message say why.
     """
-    record = Record(plan.out / RECORD, plan.model_dump(mode="json"))
-    try:
-        return _Road(plan, warehouse, record).walk()
-    except NotMeasurableError as error:
-        refusal = Refusal(why=error.message, remedy=error.hint, command=plan.command)
-        publish_refusal(refusal, plan.out)
-        record.finish(refusal.model_dump())
-        raise
+    with alone(plan.out):
+        record = Record(plan.out / RECORD, plan.model_dump(mode="json"))
+        try:
+            return _Road(plan, warehouse, record).walk()
+        except NotMeasurableError as error:
+            refusal = Refusal(why=error.message, remedy=error.hint, command=plan.command)
+            record.forget("choose")
+            publish_refusal(refusal, plan.out)
+            record.finish(refusal.model_dump())
+            raise
 
 
 class _Road:
@@ -118,7 +121,7 @@ class _Road:
 
     def _decide(self, table: Mapping[str, Any]) -> tuple[Effort, Pace | None]:
         plan = self._plan
-        inputs = {"table": table["sha256"], "impostors": str(plan.impostors), "poses": str(plan.pose_dir)}
+        inputs = {"table": table["sha256"], **self._others()}
         inputs |= plan.model_dump(mode="json", include=_DECISIVE)
         path = Path(table["table"])
         told = self._record.step("decide", inputs, lambda: decided(plan, path, self._warehouse))
@@ -154,6 +157,11 @@ class _Road:
                 "give another --lora NAME, or move it away",
             )
 
+    def _others(self) -> dict[str, Any]:
+        """Who the character is told from and which poses it is asked for, by names and sizes of files."""
+        places = {"impostors": self._plan.impostors, "poses": self._plan.pose_dir}
+        return {name: _listing(place) if place else [] for name, place in places.items()}
+
     def _choose(
         self, table: Mapping[str, Any], effort: Effort, trained: Mapping[str, Any], pace: Pace | None
     ) -> dict[str, Any]:
@@ -166,7 +174,8 @@ class _Road:
             weights=effort.weights,
         )
         files = [plan.prompts, *([plan.fresh_prompts] if plan.fresh_prompts else [])]
-        inputs = {"plan": asked.model_dump(mode="json"), "trained": trained["sha256"]}
+        told = asked.model_dump(mode="json", exclude={"evaluation": {"command", "out"}})
+        inputs = {"plan": told, "trained": trained["sha256"], **self._others()}
         inputs |= {"table": table["sha256"], "prompts": [_sha256(file) for file in files]}
 
         def work() -> dict[str, Any]:
@@ -208,6 +217,11 @@ _DECISIVE = {"model", "character", "budget_s", "certificate", "steps", "checkpoi
 
 def _about(seconds: float | None) -> str:
     return f", about {told_minutes(seconds)}" if seconds else ""
+
+
+def _listing(place: Path) -> list[list[Any]]:
+    files = [place] if place.is_file() else sorted(one for one in place.rglob("*") if one.is_file())
+    return [[str(one), one.stat().st_size] for one in files]
 
 
 def _sha256(path: Path) -> str:

@@ -49,7 +49,9 @@ def test_too_few_pictures_are_counted(
         "mini-sd",
     ]
     assert main([*words, "--out", str(tmp_path / "out")]) == 3
-    told = capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert f"report:       {tmp_path / 'out' / 'report.html'}" in printed.out
+    told = printed.err
     assert "12 usable pictures" in told
     assert "20 are missing" in told
     for name in ("report.json", "forge.json"):

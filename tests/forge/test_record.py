@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from charaforge.forge.record import STEPS, Record
+from charaforge.errors import WarehouseError
+from charaforge.forge.record import STEPS, Record, alone
 
 
 class Work:
@@ -79,6 +80,24 @@ def test_a_damaged_or_foreign_file_is_no_record(path: Path, work: Work, text: st
     path.write_text(text, encoding="utf-8")
     Record(path, {}).step("train", {}, work)
     assert work.calls == 2
+
+
+def test_a_forgotten_step_is_done_again(path: Path, work: Work) -> None:
+    record = Record(path, {})
+    record.step("choose", {}, work)
+    record.forget("choose")
+    assert states(path)["choose"] == "waiting"
+    assert Record(path, {}).step("choose", {}, work) == {"calls": 2}
+
+
+def test_one_run_at_a_time_in_a_folder(tmp_path: Path) -> None:
+    held = alone(tmp_path / "out")
+    held.__enter__()
+    with pytest.raises(WarehouseError, match="another forging"), alone(tmp_path / "out"):
+        pass
+    held.__exit__(None, None, None)
+    with alone(tmp_path / "out"):
+        pass
 
 
 def test_the_result_is_told(path: Path) -> None:

@@ -57,9 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if args.fresh:
         _forget(out, warehouse.lora_folder(lora))
     folder = _draw(character, out, warehouse)
-    from charaforge.forge.road import forge
-
-    return forge_verb.tell(forge(_plan(args, character, folder, out, lora), warehouse))
+    return forge_verb.walk(_plan(args, character, folder, out, lora), warehouse)
 
 
 def _forget(out: Path, lora: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charaforge.cli.shipped import FRESH_PROMPTS, PROMPTS, shipped
-from charaforge.errors import ExitCode, UsageError
+from charaforge.errors import ExitCode, NotMeasurableError, UsageError
 from charaforge.warehouse.bootstrap import bootstrap
 
 if TYPE_CHECKING:
@@ -79,10 +79,22 @@ def run(args: argparse.Namespace) -> int:
         the pictures are copies.
     """
     warehouse = bootstrap()
-    plan = plan_of(args, warehouse)
-    from charaforge.forge.road import forge
+    return walk(plan_of(args, warehouse), warehouse)
 
-    return tell(forge(plan, warehouse))
+
+def walk(plan: ForgePlan, warehouse: Warehouse) -> int:
+    """Walk the road, tell how it ended, return the exit code.
+
+    Raises:
+        NotMeasurableError: told by the reports as well.
+    """
+    from charaforge.forge.road import REPORT, forge
+
+    try:
+        return tell(forge(plan, warehouse))
+    except NotMeasurableError:
+        print(f"not measurable\n\nreport:       {plan.out / REPORT}")
+        raise
 
 
 def tell(end: ForgeEnd) -> int:
