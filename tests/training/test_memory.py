@@ -67,6 +67,8 @@ def test_fast_layers_have_the_gradients_of_peft(steps: Steps) -> None:
     plain, _ = steps(learning_rate=1e-3)
     fast, _ = steps(learning_rate=1e-3, fast_layers=True)
     x = torch.randn(2, 8, 8, 8), torch.tensor([3, 900]), torch.randn(2, 77, 32)
+    ways = {type(module.forward).__name__ for module in fast.unet.modules()}
+    assert {"_Fast", "_FastPointwise"} <= ways
     found = []
     for setup in (plain, fast):
         setup.adapter.load_state(plain.adapter.state())
