@@ -68,7 +68,9 @@ class Impostors:
 
 
 def read_pack(path: Path, kind: str) -> Impostors:
-    """Read a pack: ``embeddings`` (n, D), and maybe ``characters`` (n,) and ``traits`` (n,) as comma lists.
+    """Read a pack: ``embeddings`` (n, D) of any length, maybe ``characters`` (n,) and ``traits`` (n,).
+
+    Traits are lists with commas.
 
     Raises:
         ModelFileError: it is no such file.
@@ -76,6 +78,7 @@ def read_pack(path: Path, kind: str) -> Impostors:
     try:
         with np.load(path) as pack:
             embeddings = np.asarray(pack["embeddings"], np.float32)
+            embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True).clip(min=1e-12)
             names = pack["characters"].tolist() if "characters" in pack else [""] * len(embeddings)
             traits = pack["traits"].tolist() if "traits" in pack else [""] * len(embeddings)
     except (OSError, ValueError, KeyError) as error:

@@ -12,6 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from charaforge.logs import track
@@ -45,6 +46,13 @@ def members(per_pair: int = PER_PAIR) -> list[Character]:
     return sorted((one for pair in found.values() for one in pair), key=lambda one: one.seed)
 
 
+def in_bytes(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.int8]:
+    """Embeddings (n, D) as bytes: only their direction counts, and it stays to 0.001 of a cosine."""
+    largest = np.abs(embeddings).max(axis=1, keepdims=True)
+    rounded: npt.NDArray[np.int8] = np.rint(embeddings / largest * 127).astype(np.int8)
+    return rounded
+
+
 def main() -> None:
     """Write ``gallery.npz``."""
     parser = argparse.ArgumentParser(
@@ -62,7 +70,7 @@ def main() -> None:
     with replacing(folder / "gallery.npz") as temporary:
         np.savez_compressed(
             temporary,
-            embeddings=np.concatenate(parts).astype(np.float16),
+            embeddings=in_bytes(np.concatenate(parts)),
             characters=np.repeat([f"mini {one.seed}" for one in characters], PICTURES),
             traits=np.repeat([", ".join(one.trait_tags()) for one in characters], PICTURES),
         )

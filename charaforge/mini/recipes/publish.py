@@ -83,7 +83,8 @@ layers side by side, the pooled output of the second and six size numbers as add
 noise on the ordinary scaled-linear schedule, as nearly all models in use do. Licence: Apache-2.0.
 
 - **UNet** 7.2 M parameters (64, 128, 128), begun with mini-sd's tensors where name and shape agree.
-- **Text encoders** CLIP, 2 layers of 128 (begun as mini-sd's) and 3 layers of 160 with projection.
+- **Text encoders** CLIP, 3 layers of 128 (two begun as mini-sd's, the last unread) and 3 of 160 with
+  projection.
 - **VAE** mini-sd's, by a link.
 - **Training** {samples:,} samples of {pictures:,} rendered pictures; one (hair colour, hair style, outfit)
   triple in eight was never shown, and no signature trait.
