@@ -66,7 +66,11 @@ def make_scheduler(name: str, config: Mapping[str, Any], steps: int) -> Any:
     """
     sampler = find_sampler(name)
     kind = _CLASSES[sampler.diffusers]
-    told = {**config, **sampler.options}
+    told = {**config, **sampler.options, "clip_sample": False}  # DDIM clips by default; latents go beyond 1
+    if kind is DDIMScheduler and told.get("timestep_spacing") == "linspace":
+        told["set_alpha_to_one"] = (
+            True  # it steps by T / steps, which is less; the last step has to end clean
+        )
     if config.get("rescale_betas_zero_snr"):
         if any(told.get(option) for option in _BY_SIGMA):
             told["sigma_max"] = float((1.0 / _least_alpha(config) - 1.0) ** 0.5)

@@ -19,7 +19,8 @@ from charaforge.diffusion.samplers import make_scheduler
 from charaforge.requests.samplers import SAMPLERS, find_sampler
 
 PICTURES = torch.randn((4, 4, 2, 2), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-BASE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False}
+BASE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "set_alpha_to_one": False}
+"""As Stable Diffusion's; no word about clipping, as in the configs of models made for Euler."""
 FAMILIES: dict[str, dict[str, Any]] = {
     "v-prediction, zero terminal SNR": {
         **BASE,
