@@ -40,7 +40,7 @@ def decided(plan: ForgePlan, table: Path, warehouse: Warehouse) -> dict[str, Any
         return {"effort": effort.model_dump(mode="json"), "pace": None}
     pace = measured_pace(plan, config, judges, looking_s, warehouse)
     rungs = [_changed(effort, plan) for effort in ladder(config.max_train_steps, posed, plan.sheet)]
-    effort = fitting(plan.budget_s, rungs, pace)
+    effort = fitting(plan.budget_s, rungs, pace, plan.strict_budget)
     return {"effort": effort.model_dump(mode="json"), "pace": pace.model_dump()}
 
 

@@ -10,6 +10,9 @@ from pydantic import Field
 
 from charaforge.config import StrictModel
 from charaforge.errors import UsageError
+from charaforge.logs import get_logger
+
+logger = get_logger(__name__)
 
 USUAL_PROMPTS, CERTIFICATE_PROMPTS = 40, 100
 DRIFT_PROMPTS = 10
@@ -87,8 +90,14 @@ def ladder(steps: int, posed: bool, sheet: bool) -> list[Effort]:
     return [_rung(index, steps, posed, sheet) for index in range(len(_LADDER))]
 
 
-def fitting(budget_s: float, rungs: Sequence[Effort], pace: Pace) -> Effort:
+def fitting(budget_s: float, rungs: Sequence[Effort], pace: Pace, strict: bool = True) -> Effort:
     """The first of ``rungs`` that a budget in seconds allows at this pace.
+
+    Args:
+        budget_s: What may be spent, s.
+        rungs: What may be chosen, from the most to the least.
+        pace: How fast this machine is.
+        strict: Whether a budget in which nothing fits is refused; else the least is taken, with a warning.
 
     Raises:
         UsageError: not even the least fits.
@@ -97,6 +106,13 @@ def fitting(budget_s: float, rungs: Sequence[Effort], pace: Pace) -> Effort:
         if effort.seconds(pace) <= budget_s:
             return effort
     least = min(effort.seconds(pace) for effort in rungs)
+    if not strict:
+        logger.warning(
+            "not even the least fits into %s here: it takes about %s",
+            told_minutes(budget_s),
+            told_minutes(least),
+        )
+        return rungs[-1]
     raise UsageError(
         f"a budget of {told_minutes(budget_s)} is too small: here the least ({rungs[-1].steps} steps, "
         f"{rungs[-1].pictures} pictures) takes about {told_minutes(least)}",

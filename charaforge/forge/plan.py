@@ -27,6 +27,7 @@ class ForgePlan(StrictModel):
     )
     pose_dir: Path | None = Field(None, description="poses that the prompts are rendered in as well")
     budget_s: float | None = Field(None, gt=0, description="time for everything after curation, s")
+    strict_budget: bool = Field(True, description="refuse a budget in which not even the least fits")
     certificate: bool = Field(False, description="100 fresh prompts × 4 seeds instead of 40 × 4")
     steps: int | None = Field(None, ge=1, description="training steps; None: the base's preset, or less")
     checkpoints: int | None = Field(None, ge=1, le=64, description="checkpoints; None: as time allows")

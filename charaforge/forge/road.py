@@ -207,7 +207,16 @@ class _Road:
         return path
 
 
-_DECISIVE = {"model", "character", "budget_s", "certificate", "steps", "checkpoints", "max_prompts"} | {
+_DECISIVE = {
+    "model",
+    "character",
+    "budget_s",
+    "strict_budget",
+    "certificate",
+    "steps",
+    "checkpoints",
+    "max_prompts",
+} | {
     "seeds",
     "training",
     "sampling_steps",

@@ -29,6 +29,13 @@ def test_too_little_says_how_much_is_needed() -> None:
     assert budget(60 * minutes).checkpoints == 2
 
 
+def test_the_least_is_taken_where_the_budget_is_a_wish(caplog: pytest.LogCaptureFixture) -> None:
+    rungs = ladder(400, posed=False, sheet=True)
+    with caplog.at_level("WARNING", "charaforge"):
+        assert fitting(30, rungs, PACE, strict=False) == rungs[-1]
+    assert "not even the least fits into 30 s" in caplog.text
+
+
 def test_the_rule_and_the_certificate() -> None:
     rule = usual(400, certificate=False, posed=False, sheet=False)
     assert (rule.prompts, rule.fresh, rule.seeds, rule.checkpoints, rule.finalists) == (40, 40, 4, 8, 3)

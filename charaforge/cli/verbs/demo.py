@@ -94,5 +94,6 @@ def _plan(args: argparse.Namespace, character: Character, folder: Path, out: Pat
         prompts=shipped(PROMPTS),
         fresh_prompts=shipped(FRESH_PROMPTS),
         budget_s=forge_verb.seconds_of(args.budget),
+        strict_budget=False,
         command=" ".join(["charaforge demo", *options]),
     )
