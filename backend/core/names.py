@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from charaforge.errors import CharaForgeError
+from charaforge.errors import CharaForgeError, UnknownNameError
 from charaforge.requests.generation import GenerationRequest
 from charaforge.requests.inputs import LATENT_UPSCALE
 from charaforge.requests.prompts import settle
@@ -17,7 +17,7 @@ LANCZOS = "lanczos"
 def unknown_names(
     request: GenerationRequest, registry: Registry, own_control: bool = False
 ) -> list[dict[str, Any]]:
-    """Return a fault `{field, message, value}` for each name that is not known, or not usable.
+    """Return a fault `{field, message, value}` for each name that is not known.
 
     Wildcards are tried as one seed draws them; what others draw is told by the job.
 
@@ -25,12 +25,15 @@ def unknown_names(
         request: what was asked for, as the library reads it.
         registry: the models.
         own_control: whether its first control is that of the route, named by the field `control_model`.
+
+    Raises:
+        ModelFileError: what is named is there, but as a pickle or broken.
     """
     faults = []
     for field, kind, name in _names(request, own_control):
         try:
             registry.get(name, kind)
-        except CharaForgeError as error:
+        except UnknownNameError as error:
             faults.append({"field": field, "message": _sentence(error), "value": name})
     try:
         settled = settle(request.model_copy(update={"seed": 0}), registry.warehouse.wildcards)

@@ -29,9 +29,7 @@ def test_the_png_holds_the_recipe_and_the_sidecar_the_rest(image: GeneratedImage
     with Image.open(saved.image_path) as opened:
         chunks = opened.text  # type: ignore[attr-defined]  # PNG files have it
     recipe = json.loads(chunks["charaforge"])
-    assert chunks["parameters"].startswith(
-        "girl, 東京\nSteps: 2, Sampler: DPM++ 2M, Schedule type: Automatic"
-    )
+    assert chunks["parameters"].startswith("girl, 東京\nSteps: 2, Sampler: DPM++ 2M, Schedule type: DDIM")
     assert set(chunks) == {"parameters", "charaforge"}
     sidecar = json.loads(saved.metadata_path.read_text(encoding="utf-8"))
     assert {key: sidecar[key] for key in recipe} == recipe

@@ -223,10 +223,12 @@ def test_the_loss_of_a_picture_does_not_depend_on_its_neighbours() -> None:
 def test_masks_act_in_the_loss() -> None:
     mask = torch.zeros(3, 1, 32, 32)
     mask[:, :, :8] = 1.0
-    whole, part = losses(config(), EPSILON), losses(config(unmasked_weight=0.0), EPSILON, mask)
-    rest = losses(config(unmasked_weight=0.0), EPSILON, 1 - mask)
+    masked = config(alpha_mask=True, unmasked_weight=0.0)
+    whole, part = losses(config(), EPSILON), losses(masked, EPSILON, mask)
+    rest = losses(masked, EPSILON, 1 - mask)
     assert torch.allclose(part + rest, whole, rtol=1e-5)
-    large = losses(config(unmasked_weight=0.0, normalize_masked_area=True), EPSILON, mask)
+    area = config(alpha_mask=True, unmasked_weight=0.0, normalize_masked_area=True)
+    large = losses(area, EPSILON, mask)
     assert torch.allclose(large, part * 4, rtol=1e-5)
 
 

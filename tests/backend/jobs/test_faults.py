@@ -8,7 +8,7 @@ from tests.backend.jobs.faults import SCENARIOS, Setting, run_once
 
 pytestmark = pytest.mark.launch
 
-SMALL = Setting(items=80, ms=10, cut_s=20.0)
+SMALL = Setting(items=80, ms=40, cut_s=20.0)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
