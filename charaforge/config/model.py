@@ -6,7 +6,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from charaforge.errors import ConfigError, suggestion
 
@@ -64,7 +64,7 @@ def _hidden_faults(error: ValidationError, model: type[Model], data: Mapping[str
     if not at_fault or any(not fault["loc"] for fault in error.errors(include_url=False)):
         return []
     missing = [key for key in at_fault & model.model_fields.keys() if model.model_fields[key].is_required()]
-    without: dict[str, Any] = dict.fromkeys(missing, (Any, None))
+    without: dict[str, Any] = dict.fromkeys(missing, (Any, Field(None, validate_default=False)))
     relaxed = create_model(model.__name__, __base__=model, **without)
     try:
         relaxed.model_validate({key: value for key, value in data.items() if key not in at_fault})

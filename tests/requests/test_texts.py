@@ -35,7 +35,7 @@ def test_infotext_has_the_form_that_a1111_writes() -> None:
     assert text.splitlines() == [
         "girl <lora:charA:0.8>",
         "Negative prompt: blurry",
-        "Steps: 20, Sampler: Euler a, Schedule type: Automatic, CFG scale: 5, Seed: 7, Size: 512x512, "
+        "Steps: 20, Sampler: Euler a, Schedule type: DDIM, CFG scale: 5, Seed: 7, Size: 512x512, "
         'Model hash: ababababab, Model: mini-sd, RNG: CPU, Lora hashes: "charA: cdcdcdcdcdcd", '
         "Version: CharaForge 0.1.0",
     ]
