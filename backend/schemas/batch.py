@@ -87,5 +87,5 @@ class GcBody(StrictModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"kinds": ["uploads"], "older_than_days": 30}]})
 
     kinds: tuple[What, ...] = Field(("uploads", "caches", "leftovers"), description="kinds of things")
-    older_than_days: float = Field(30.0, ge=0.0, le=1e6, description="what is younger stays")
+    older_than_days: float = Field(30.0, ge=0.0, le=36_500.0, description="what is younger stays")
     delete: bool = Field(False, description="delete it; otherwise nothing is touched")
