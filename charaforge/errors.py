@@ -55,6 +55,11 @@ class CharaForgeError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n  {self.hint}" if self.hint else self.message
 
+    @property
+    def sentence(self) -> str:
+        """Message and hint in one line."""
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
 
 class UsageError(CharaForgeError):
     """The request itself is at fault."""

@@ -35,7 +35,6 @@ def configure(level: int = logging.INFO) -> None:
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
         root.addHandler(handler)
         root.propagate = False
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # peft imports it; it warns of GPU kernels
 
 
 class Progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fastapi import APIRouter
 
@@ -36,10 +37,8 @@ def cancel(job_id: str, queue: Queue) -> BatchStatus:
 def pause(job_id: str, queue: Queue) -> BatchStatus:
     """Halt; the micro-batch at work is finished."""
     job = batch_of(queue, job_id)
-    try:
+    with _conflicts_told():
         job.pause()
-    except JobConflictError as error:
-        raise _conflict(error) from None
     return status_of(queue, job)
 
 
@@ -47,10 +46,8 @@ def pause(job_id: str, queue: Queue) -> BatchStatus:
 def resume(job_id: str, queue: Queue) -> BatchStatus:
     """Go on where it was halted, by somebody or for want of room on the disk."""
     job = batch_of(queue, job_id)
-    try:
+    with _conflicts_told():
         job.resume()
-    except JobConflictError as error:
-        raise _conflict(error) from None
     queue.wake(job)
     return status_of(queue, job)
 
@@ -59,10 +56,8 @@ def resume(job_id: str, queue: Queue) -> BatchStatus:
 def retry_failed(job_id: str, queue: Queue) -> BatchStatus:
     """Try the failed items again, and those whose pictures are gone."""
     job = batch_of(queue, job_id)
-    try:
+    with _conflicts_told():
         job.retry_failed()
-    except JobConflictError as error:
-        raise _conflict(error) from None
     queue.wake(job)
     return status_of(queue, job)
 
@@ -111,5 +106,10 @@ def _again(job: Job, count: int) -> Iterator[Wish]:
             return
 
 
-def _conflict(error: JobConflictError) -> ProblemError:
-    return ProblemError(plain_problem(409, f"{error.message}; {error.hint}", error.slug))
+@contextmanager
+def _conflicts_told() -> Iterator[None]:
+    """Let what a job's state does not allow leave as 409."""
+    try:
+        yield
+    except JobConflictError as error:
+        raise ProblemError(plain_problem(409, error.sentence, error.slug)) from None

@@ -7,11 +7,9 @@ from typing import Any
 
 from charaforge.errors import CharaForgeError, UnknownNameError
 from charaforge.requests.generation import GenerationRequest
-from charaforge.requests.inputs import LATENT_UPSCALE
+from charaforge.requests.inputs import LANCZOS, LATENT_UPSCALE
 from charaforge.requests.prompts import settle
 from charaforge.warehouse.registry import Registry
-
-LANCZOS = "lanczos"
 
 
 def unknown_names(
@@ -34,13 +32,13 @@ def unknown_names(
         try:
             registry.get(name, kind)
         except UnknownNameError as error:
-            faults.append({"field": field, "message": _sentence(error), "value": name})
+            faults.append({"field": field, "message": error.sentence, "value": name})
     try:
         settled = settle(request.model_copy(update={"seed": 0}), registry.warehouse.wildcards)
         for use in settled.loras[len(request.loras) :]:
             registry.get(use.name, "lora")
     except CharaForgeError as error:
-        faults.append({"field": "prompt", "message": _sentence(error), "value": request.prompt[:80]})
+        faults.append({"field": "prompt", "message": error.sentence, "value": request.prompt[:80]})
     return faults
 
 
@@ -60,7 +58,3 @@ def _names(request: GenerationRequest, own_control: bool) -> Iterator[tuple[str,
     for place, reference in enumerate(request.references):
         if reference.model is not None:
             yield f"ip_adapter.{place}.model", "ipadapter", reference.model
-
-
-def _sentence(error: CharaForgeError) -> str:
-    return f"{error.message}; {error.hint}" if error.hint else error.message

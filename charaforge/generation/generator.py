@@ -24,7 +24,7 @@ from charaforge.generation.tools import LoadedTool, ToolShelf
 from charaforge.generation.wording import PromptCache, WordEncoder
 from charaforge.logs import get_logger
 from charaforge.requests.generation import GenerationRequest
-from charaforge.requests.inputs import LATENT_UPSCALE
+from charaforge.requests.inputs import LANCZOS, LATENT_UPSCALE
 from charaforge.requests.placeholders import fill_placeholders
 from charaforge.requests.prompts import settle
 from charaforge.warehouse.layout import Warehouse
@@ -35,7 +35,6 @@ logger = get_logger(__name__)
 Pair = tuple[GenerationRequest, GenerationRequest]  # as asked, and with its words settled
 
 UPSCALER = "mini-upscaler"  # where a card names none
-LANCZOS = "lanczos"
 
 
 def _ignore(done: int, total: int) -> None:

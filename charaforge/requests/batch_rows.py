@@ -15,12 +15,12 @@ from pydantic import ValidationError
 
 from charaforge.config.model import fault_lines
 from charaforge.config.settings import default_model
-from charaforge.errors import CharaForgeError, UnknownNameError
+from charaforge.errors import CharaForgeError
 from charaforge.requests.batch_columns import ALIASES, IGNORED, NOTE, WORDS, CellFault, Parts, parts_of
 from charaforge.requests.batch_faults import Faults
 from charaforge.requests.batch_seeds import seeds_of, whole_number
 from charaforge.requests.generation import MAX_SEED, GenerationRequest, PictureRequest
-from charaforge.requests.inputs import LATENT_UPSCALE
+from charaforge.requests.inputs import LANCZOS, LATENT_UPSCALE
 from charaforge.requests.prompts import settle
 
 _TEMPLATES = 4096
@@ -192,7 +192,7 @@ class Reader:
             try:
                 return self.names.file(told, json_too)
             except CharaForgeError as error:
-                found.setdefault(column, _sentence(error))
+                found.setdefault(column, error.sentence)
                 return told
 
         return find
@@ -207,7 +207,7 @@ class Reader:
         for use in told.get("loras", ()):
             yield parts.column_of(("loras",)), partial(self._check_lora, str(use.get("name")), model)
         upscaler = (told.get("hires") or {}).get("upscaler", LATENT_UPSCALE)
-        if upscaler not in (LATENT_UPSCALE, "lanczos"):
+        if upscaler not in (LATENT_UPSCALE, LANCZOS):
             yield parts.column_of(("hires", "upscaler")), partial(family, "upscaler", str(upscaler))
         for field_name, kind in (("controls", "controlnet"), ("references", "ipadapter")):
             for use in told.get(field_name, ()):
@@ -230,7 +230,7 @@ class Reader:
         try:
             return work()
         except CharaForgeError as error:
-            self._refuse(row, cells, column, _sentence(error))
+            self._refuse(row, cells, column, error.sentence)
         except CellFault as fault:
             self._refuse(row, cells, fault.column or column, fault.message)
         return None
@@ -254,7 +254,7 @@ def _faults_of(column: str, check: Callable[[], object]) -> dict[str, str]:
     try:
         check()
     except CharaForgeError as error:
-        return {column: _sentence(error)}
+        return {column: error.sentence}
     return {}
 
 
@@ -263,9 +263,3 @@ def _without_key(line: str) -> str:
     if line.startswith("unknown key"):
         return line
     return line.partition(": ")[2].rpartition(", got ")[0] or line
-
-
-def _sentence(error: CharaForgeError) -> str:
-    if isinstance(error, UnknownNameError):
-        return f"{error.message}; {error.hint}" if error.hint else error.message
-    return "; ".join(part for part in (error.message, error.hint) if part)

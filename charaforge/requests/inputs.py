@@ -18,6 +18,7 @@ CONTROL_TYPES: tuple[ControlType, ...] = ("pose", "depth", "canny", "lineart")
 MAX_CONTROLS = 4
 MAX_REFERENCES = 4
 LATENT_UPSCALE = "latent"
+LANCZOS = "lanczos"
 
 PicturePath = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
 MAX_KEYPOINTS = 1_000_000  # characters of JSON

@@ -14,28 +14,12 @@ from charaforge.warehouse.layout import Warehouse
 from tests.fixtures.tiny_models import tiny_sd
 from tests.fixtures.tiny_sdxl import tiny_sdxl
 from tests.training.conftest import write_picture
+from tests.training.test_config import MISSION
 
 CONFIGS = Path(__file__).resolve().parents[2] / "train" / "configs"
 NAMES = sorted(path.name for path in CONFIGS.glob("*.yaml"))
 BASES = {"mini_character.yaml": "tiny-sd", "charA_sd15_r16.yaml": "tiny-sd", "noobai_vpred.yaml": "tiny-v"}
 BASES |= {"sd15_low_vram_6gb.yaml": "tiny-sd"}
-MISSION = """\
-model_id: stabilityai/stable-diffusion-xl-base-1.0
-resolution: 1024
-rank: 16
-learning_rate: 1e-4
-train_batch_size: 2
-gradient_accumulation_steps: 8
-mixed_precision: fp16
-use_8bit_adam: true
-max_train_steps: 8000
-dataset_meta: ${AI_CACHE_ROOT}/datasets/metadata/charA.parquet
-output_dir: ${AI_CACHE_ROOT}/models/lora/charA_sdxl_r16_v1
-text_encoder_train: false
-tag_field: tags
-caption_template: "[style] [character] [outfit] [pose_tag], anime style"
-save_every_steps: 1000
-"""
 
 
 @pytest.fixture
