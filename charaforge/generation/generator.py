@@ -11,6 +11,7 @@ from PIL import Image
 from charaforge.config.settings import safety_filter
 from charaforge.errors import BlockedError, CharaForgeError
 from charaforge.generation.denoise import OnStep
+from charaforge.generation.heap import keep_freed_memory
 from charaforge.generation.input_files import InputFiles
 from charaforge.generation.inversions import Inversions
 from charaforge.generation.memory import SINGLES, MemoryLadder, apply_rung, only, ran_out, starting_rung
@@ -76,6 +77,8 @@ class Generator:
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._warehouse = warehouse
         self._device = torch.device(chosen)
+        if self._device.type == "cpu":
+            keep_freed_memory()
         found = registry or Registry(warehouse)
         self._registry = found
         self._models = ModelShelf(found, self._device)
