@@ -15,8 +15,6 @@ from charaforge.warehouse.registry import Registry
 if TYPE_CHECKING:
     from charaforge.evaluation.subject import TrainingRecord
 
-TABLES = ("metadata.parquet", "metadata.csv")
-
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Add prompts, references, impostors and how pictures are rendered."""
@@ -80,7 +78,7 @@ def common_plan(args: argparse.Namespace, name: str, warehouse: Warehouse) -> di
         UsageError: nothing says for which base it was made.
     """
     record = record_of(name, warehouse)
-    table = args.dataset or (record and (record.dataset_meta or _table_in(record.train_data_dir)))
+    table = args.dataset or (record and record.table)
     if table is None:
         raise NotMeasurableError(
             f"nothing says which pictures {name} was not trained on",
@@ -121,7 +119,7 @@ def trigger_of(name: str, warehouse: Warehouse) -> str:
     from charaforge.evaluation.subject import characters_in
 
     record = record_of(name, warehouse)
-    table = record and (record.dataset_meta or _table_in(record.train_data_dir))
+    table = record and record.table
     known = [record.character] if record and record.character else characters_in(table) if table else []
     if len(known) != 1:
         raise UsageError(f"nothing says which word triggers {name}", "train it with the key character")
@@ -130,7 +128,7 @@ def trigger_of(name: str, warehouse: Warehouse) -> str:
 
 def command_of(args: argparse.Namespace) -> str:
     """The command line that repeats a measurement."""
-    given = {k: v for k, v in vars(args).items() if v not in (None, "", False) and k not in _NOT_SAID}
+    given = {k: v for k, v in vars(args).items() if is_given(v) and k not in _NOT_SAID}
     positional = [str(given.pop(key)) for key in ("a", "b") if key in given]
     words = list(positional)
     for key, value in given.items():
@@ -139,9 +137,10 @@ def command_of(args: argparse.Namespace) -> str:
     return shlex.join(["charaforge", "compare" if positional else "eval", *words])
 
 
+def is_given(value: object) -> bool:
+    """Whether an option was given; 0 is a value as good as any."""
+    return value is not None and value is not False and value not in ("", [])
+
+
 _NOT_SAID = ("verbose",)
 _UNDERSCORED = ("pose_dir",)
-
-
-def _table_in(folder: Path | None) -> Path | None:
-    return next((folder / t for t in TABLES if (folder / t).is_file()), None) if folder else None

@@ -3,17 +3,25 @@
 from collections import Counter
 
 from charaforge.evaluation.arms import Arm, words_of
+from charaforge.evaluation.metrics.copying import hash_distances
 from charaforge.evaluation.scoring import Sitting
 from charaforge.evaluation.study import Study
 from charaforge.evaluation.threshold import FEWEST_HARD, HARD_SHARE
+from charaforge.evaluation.verdict import counted
 
 _PROMPTS, _SEEDS, _CERTIFICATE_PROMPTS = 40, 4, 100
 _IMPOSTORS, _REFERENCES = 3000, 20
+_NEARLY_SAME = 12
+"""Bits of 256 up to which two pictures are nearly the same; drawings of one pose and outfit differ by 58."""
 
 
 def warnings_of(study: Study, sitting: Sitting) -> tuple[str, ...]:
     """One sentence for each thing that falls short of the protocol."""
-    return tuple(filter(None, [*_numbers(study, sitting), _twice(study, sitting), *_judges(study)]))
+    return tuple(
+        filter(
+            None, [*_numbers(study, sitting), _twice(study, sitting), _nearly_trained(study), *_judges(study)]
+        )
+    )
 
 
 def _numbers(study: Study, sitting: Sitting) -> list[str]:
@@ -24,18 +32,21 @@ def _numbers(study: Study, sitting: Sitting) -> list[str]:
     return [
         ""
         if len(sitting.prompts) >= wanted and sitting.seeds >= _SEEDS
-        else f"{len(sitting.prompts)} prompts × {sitting.seeds} seeds: {wanted} × {_SEEDS} are called for.",
+        else f"{counted(len(sitting.prompts), 'prompt')} × {counted(sitting.seeds, 'seed')}: {wanted} × "
+        f"{_SEEDS} are called for.",
         ""
         if standard.count >= _REFERENCES
-        else f"{standard.count} references: {_REFERENCES} would be good, "
-        f"{_REFERENCES - standard.count} are missing.",
+        else f"{counted(standard.count, 'reference')}: {_REFERENCES} would be good, "
+        f"{_missing(_REFERENCES - standard.count)}.",
         ""
         if real >= _IMPOSTORS
-        else f"{real} real impostors: with {_IMPOSTORS} the rate of false accepts would be known better.",
+        else f"{counted(real, 'real impostor')}: with {_IMPOSTORS:,} the rate of false accepts would be "
+        "known better.",
         ""
         if hard >= FEWEST_HARD
-        else f"{hard} hard negatives: a third of the impostors should share hair and eye colour with the "
-        f"character; {FEWEST_HARD - hard} are missing for them to carry {HARD_SHARE:.0%} of the weight.",
+        else f"{counted(hard, 'hard negative')}: a third of the impostors should share hair and eye colour "
+        f"with the character; {_missing(FEWEST_HARD - hard)} for them to carry {HARD_SHARE:.0%} of the "
+        "weight.",
         ""
         if len(standard.gallery)
         else "The gallery is empty: no other character has three pictures with its name, so that only the "
@@ -49,8 +60,27 @@ def _twice(study: Study, sitting: Sitting) -> str:
     words = Counter(words_of(prompt, arm, study.subject) for prompt in sitting.prompts)
     again = sum(count - 1 for count in words.values())
     return (
-        f"{again} prompts say the same as others once [outfit] is filled, and count twice." if again else ""
+        f"{counted(again, 'prompt')} more say{'s' if again == 1 else ''} the same as another once [outfit] "
+        "is filled, and count twice."
+        if again
+        else ""
     )
+
+
+def _nearly_trained(study: Study) -> str:
+    """Held-out pictures that training pictures come very near to, though none is equal."""
+    held_out = study.yardstick.standard.held_out
+    near = int((hash_distances(held_out.hashes, study.yardstick.known.hashes) <= _NEARLY_SAME).sum())
+    return (
+        f"{near} of {counted(len(held_out), 'held-out picture')} are nearly the same as one that was trained "
+        "on, which flatters; likenesses and the copying alarm are worth less."
+        if near
+        else ""
+    )
+
+
+def _missing(number: int) -> str:
+    return f"{number} {'is' if number == 1 else 'are'} missing"
 
 
 def _judges(study: Study) -> list[str]:
@@ -60,6 +90,10 @@ def _judges(study: Study) -> list[str]:
         if judges.detector or judges.pose
         else "There is neither a person detector nor a pose estimator: pictures with nobody or with several "
         "people are told by likeness alone.",
+        ""
+        if any(group.kind == "generated" for group in judges.impostors)
+        else "There are no pictures of other characters by the base model (impostors_generated.npz): the "
+        "threshold stands on real ones alone, which generated pictures may pass more easily.",
         ""
         if judges.visions
         else "There is no image encoder (models/vision): copying, drift and diversity are told by hashes and "

@@ -7,15 +7,20 @@ from pydantic import Field
 from charaforge.config import StrictModel
 from charaforge.evaluation.arms import Arm, baselines
 from charaforge.evaluation.catalogue import records
+from charaforge.evaluation.cautions import warnings_of
 from charaforge.evaluation.plan import EvaluationPlan
-from charaforge.evaluation.protocol import prepare, prompt_records
+from charaforge.evaluation.protocol import prepare, prompt_records, settings_of
 from charaforge.evaluation.rendering import content_hash
 from charaforge.evaluation.report.cells import why_refused
-from charaforge.evaluation.results import ArmResult, MetricRecord, PromptRecord
+from charaforge.evaluation.report.text import refusal_text
+from charaforge.evaluation.results import ArmResult, MetricRecord, PromptRecord, Refusal
 from charaforge.evaluation.scoring import Sitting, accepts, judge_arm
 from charaforge.evaluation.session import Session
 from charaforge.evaluation.statistics import Interval, difference
+from charaforge.evaluation.surroundings import surroundings
 from charaforge.evaluation.tables import between, markdown, told
+from charaforge.evaluation.threshold import Threshold
+from charaforge.evaluation.verdict import counted, told_rate
 from charaforge.generation.generator import Generator
 from charaforge.warehouse.atomic import write_text
 from charaforge.warehouse.layout import Warehouse
@@ -33,10 +38,18 @@ class Comparison(StrictModel):
     b: ArmResult = Field(description="the second LoRA")
     sha256: tuple[str, str] = Field(description="of what each draws with")
     gain: Interval = Field(description="share of A minus share of B, paired by prompt")
-    margin: float = Field(description="A passes when the lower bound of the gain is at least minus this")
+    margin: float = Field(
+        ge=0, lt=1, description="A passes when the lower bound of the gain is at least minus this"
+    )
     metrics: tuple[MetricRecord, ...] = Field(description="what the metrics are")
     prompts: tuple[PromptRecord, ...] = Field(description="prompts in order")
     seeds: tuple[int, ...] = Field(description="seeds in order")
+    threshold: Threshold = Field(description="likeness from which on a picture is accepted")
+    settings: dict[str, str] = Field(
+        description="how the pictures were rendered, and what they were held against"
+    )
+    warnings: tuple[str, ...] = Field(description="what a reader has to know about these numbers")
+    environment: dict[str, str] = Field(description="versions and hardware")
     command: str = Field(description="command line that repeats the comparison")
 
     @property
@@ -75,7 +88,7 @@ def compare(
     Raises:
         NotMeasurableError, UsageError, UnknownNameError: as of ``protocol.evaluate``.
     """
-    study = prepare(plan, warehouse)
+    study = prepare(plan, warehouse, other)
     second = study.registry.get(other, "lora")
     sitting = Sitting(study.prompts, plan.first_seed, plan.seeds)
     traits = baselines(study.subject)[1]
@@ -102,6 +115,13 @@ def compare(
         metrics=records(),
         prompts=prompt_records(sitting),
         seeds=sitting.seed_list,
+        threshold=study.yardstick.standard.threshold,
+        settings={
+            "base model": f"{study.base.name}, sha256 {content_hash(study.base)}",
+            **settings_of(study),
+        },
+        warnings=warnings_of(study, sitting),
+        environment=surroundings(),
         command=plan.command,
     )
 
@@ -111,6 +131,14 @@ def write_comparison(found: Comparison, folder: Path) -> Path:
     write_text(folder / "comparison.json", found.model_dump_json(indent=2) + "\n")
     path = folder / "comparison.md"
     write_text(path, comparison_text(found))
+    return path
+
+
+def write_comparison_refusal(refusal: Refusal, folder: Path) -> Path:
+    """Write both files of what could not be compared, in place of earlier ones; return the latter's path."""
+    write_text(folder / "comparison.json", refusal.model_dump_json(indent=2) + "\n")
+    path = folder / "comparison.md"
+    write_text(path, refusal_text(refusal))
     return path
 
 
@@ -131,14 +159,25 @@ def comparison_text(found: Comparison) -> str:
     parts = [
         f"# {found.headline}",
         f"{found.a.label} minus {found.b.label}: {found.gain.estimate:+.3f} ({between(found.gain)}), paired "
-        f"by prompt, {len(found.prompts)} prompts × {len(found.seeds)} seeds.",
+        f"by prompt, {counted(len(found.prompts), 'prompt')} × {counted(len(found.seeds), 'seed')}.",
         markdown(shares),
         markdown(_measures(found)),
         "## Where they differ",
         markdown(_differing(found)),
+        "## Settings",
+        "".join(f"- {line}\n" for line in found.warnings).strip(),
+        markdown(_settings(found)),
         f"```\n{found.command}\n```",
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _settings(found: Comparison) -> list[tuple[str, ...]]:
+    hashes = {
+        one.label: f"sha256 {digest}" for one, digest in zip((found.a, found.b), found.sha256, strict=True)
+    }
+    limit = {"threshold": f"{found.threshold.value:.4f} at {told_rate(found.threshold)}"}
+    return [("what", "value"), *{**hashes, **limit, **found.settings, **found.environment}.items()]
 
 
 def _measures(found: Comparison) -> list[tuple[str, ...]]:

@@ -1,5 +1,6 @@
 """Who judges: the identity model with its impostors, and nets of other kinds that see other things."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,7 @@ class Judges:
         detector: The person detector.
         visions: Image encoders by kind: clip, dinov2, siglip.
         vision_names: Their registry names by kind.
+        impostor_sources: Pack, table or folder of impostors -> how many, and a sha256.
     """
 
     identity_name: str
@@ -68,6 +70,7 @@ class Judges:
     detector: PersonDetector | None = None
     visions: dict[str, VisionEncoder] = field(default_factory=dict)
     vision_names: dict[str, str] = field(default_factory=dict)
+    impostor_sources: dict[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> dict[str, str]:
@@ -107,10 +110,11 @@ def open_judges(registry: Registry, base: ModelEntry, subject: Subject, impostor
         find_judge(registry, base, kind) for kind in ("judge", "tagger", "pose", "detector")
     )
     visions = _visions(registry, base)
+    sources = _impostors(identity, encoder, registry.warehouse, subject, impostors)
     return Judges(
         identity.name,
         encoder,
-        _impostors(identity, encoder, registry.warehouse, subject, impostors),
+        _by_kind(list(sources.values())),
         signature.name if signature else "",
         SignatureJudge(signature.path) if signature else None,
         tagger.name if tagger else "",
@@ -121,6 +125,7 @@ def open_judges(registry: Registry, base: ModelEntry, subject: Subject, impostor
         PersonDetector(detector.path) if detector else None,
         {kind: encoder for kind, (_, encoder) in visions.items()},
         {kind: name for kind, (name, _) in visions.items()},
+        {name: _told(group) for name, group in sources.items() if len(group)},
     )
 
 
@@ -159,25 +164,19 @@ def _impostors(
     warehouse: Warehouse,
     subject: Subject,
     asked: Path | None,
-) -> tuple[Impostors, ...]:
-    packs = [(identity.path / file, kind) for file, kind in PACKS.items()]
-    found = [read_pack(path, kind) for path, kind in packs if path.is_file()]
-    generated = [group for group in found if group.kind == "generated"]
-    if asked is not None:
-        places, real = [asked], []
-    else:
-        places = sorted(p for p in warehouse.metadata.glob("*") if p.suffix in (".csv", ".parquet"))
-        twice = {p for p in places if p.suffix == ".csv" and p.with_suffix(".parquet") in places}
-        places = [place for place in places if place not in twice]
-        real = [group for group in found if group.kind == "real"]
-    for place in places:
+) -> dict[str, Impostors]:
+    """Impostors by the name of the pack, table or folder that they come from."""
+    wanted = {file: kind for file, kind in PACKS.items() if asked is None or kind == "generated"}
+    packs = [file for file in wanted if (identity.path / file).is_file()]
+    found = {file: read_pack(identity.path / file, wanted[file]) for file in packs}
+    for place in [asked] if asked is not None else _tables(warehouse):
         try:
-            real.append(from_place(place, encoder, warehouse, subject.name, subject.pictures))
+            found[place.name] = from_place(place, encoder, warehouse, subject.name, subject.pictures)
         except CharaForgeError as error:
             if asked is not None:
                 raise
             logger.warning("no impostors from %s: %s", place.name, error.message)
-    count = sum(len(group) for group in real)
+    count = sum(len(group) for group in found.values() if group.kind == "real")
     if count < FEWEST_IMPOSTORS:
         where = asked or identity.path / "impostors.npz"
         raise NotMeasurableError(
@@ -185,7 +184,23 @@ def _impostors(
             f"{FEWEST_IMPOSTORS} are needed, 3,000 make it precise: {FEWEST_IMPOSTORS - count} are missing; "
             f"give a folder or table of other characters with --impostors, or embeddings in {where}",
         )
-    return (joined(real), *([joined(generated)] if generated else []))
+    return found
+
+
+def _tables(warehouse: Warehouse) -> list[Path]:
+    """The warehouse's metadata tables; of a table in both formats the Parquet file."""
+    places = sorted(p for p in warehouse.metadata.glob("*") if p.suffix in (".csv", ".parquet"))
+    return [p for p in places if p.suffix == ".parquet" or p.with_suffix(".parquet") not in places]
+
+
+def _by_kind(groups: Sequence[Impostors]) -> tuple[Impostors, ...]:
+    kinds = [kind for kind in ("real", "generated") if any(group.kind == kind for group in groups)]
+    return tuple(joined([group for group in groups if group.kind == kind]) for kind in kinds)
+
+
+def _told(group: Impostors) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(group.embeddings).tobytes()).hexdigest()[:16]
+    return f"{len(group):,} {group.kind}, sha256 of embeddings {digest}"
 
 
 def _visions(registry: Registry, base: ModelEntry) -> dict[str, tuple[str, VisionEncoder]]:

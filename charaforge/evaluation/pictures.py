@@ -19,6 +19,6 @@ def read_pictures(paths: Sequence[Path]) -> list[Image.Image]:
         try:
             with Image.open(path) as opened:
                 pictures.append(opened.convert("RGB"))
-        except OSError as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise PictureError(f"{path} cannot be read: {error}", "restore it, or take it out") from error
     return pictures

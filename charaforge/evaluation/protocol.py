@@ -5,8 +5,10 @@ subject and judges -> threshold, and what real pictures reach (else: not measura
 -> shares with intervals clustered by prompt, the paired gain over words, the gates
 """
 
+import hashlib
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -44,7 +46,7 @@ from charaforge.generation.generator import Generator
 from charaforge.warehouse.digests import weights_sha256
 from charaforge.warehouse.layout import Warehouse
 
-__all__ = ["Clock", "Study", "conclude", "evaluate", "prepare", "stranger_measures"]
+__all__ = ["Clock", "Study", "conclude", "evaluate", "prepare", "stranger_measures", "told_file"]
 
 _POSED = ("lora", "posed")
 _KINDS = {
@@ -163,7 +165,7 @@ def _assemble(
         impostor_histogram=standard.histogram,
         prompts=prompt_records(sitting),
         seeds=sitting.seed_list,
-        settings=_settings(study),
+        settings=settings_of(study),
         metrics=records(),
         arms=tuple(arms.values()),
         ceiling=standard.ceiling,
@@ -202,7 +204,8 @@ def _judges(study: Study) -> dict[str, str]:
     return told
 
 
-def _settings(study: Study) -> dict[str, str]:
+def settings_of(study: Study) -> dict[str, str]:
+    """How the pictures are rendered, and from which files prompts, references and impostors come."""
     plan = study.plan
     guidance = plan.guidance or study.base.card.get("guidance") or "default"
     return {
@@ -210,9 +213,15 @@ def _settings(study: Study) -> dict[str, str]:
         "sampler": f"{plan.scheduler}, {plan.steps} steps",
         "guidance": str(guidance),
         "LoRA weight": f"{plan.lora_weight:g}",
-        "table": plan.table.name,
-        "prompts file": plan.prompts.name,
+        "table": told_file(plan.table),
+        "prompts file": told_file(plan.prompts),
+        **{f"impostors from {name}": told for name, told in study.judges.impostor_sources.items()},
     }
+
+
+def told_file(path: Path) -> str:
+    """Name and sha256 of a file, as reports print them."""
+    return f"{path.name} sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
 
 
 class Clock:

@@ -28,11 +28,13 @@ from charaforge.evaluation.protocol import (
     prepare,
     prompt_records,
     stranger_measures,
+    told_file,
 )
 from charaforge.evaluation.results import ArmResult, CandidateRecord, ChoiceRecord, Evaluation
 from charaforge.evaluation.scoring import Sitting, accepts, judge_arm
 from charaforge.evaluation.session import Session
 from charaforge.evaluation.study import Study, measurable_prompts
+from charaforge.evaluation.verdict import counted
 from charaforge.generation.generator import Generator
 from charaforge.warehouse.layout import Warehouse
 
@@ -81,7 +83,7 @@ def select(plan: SelectionPlan, warehouse: Warehouse, generator: Generator | Non
     study = prepare(asked.model_copy(update={"lora": known[-1].name}), warehouse)
     clock.lap("references and threshold")
     session = Session(study, generator or Generator(warehouse))
-    prompts, fresh = _parted(study.prompts, plan)
+    prompts, fresh = parted(study.prompts, plan.fresh_prompts, asked.max_prompts)
     choice = _Choosing(study, session, prompts, plan).choose(known)
     clock.lap("choosing")
     final = asked.model_copy(
@@ -89,12 +91,14 @@ def select(plan: SelectionPlan, warehouse: Warehouse, generator: Generator | Non
             "lora": choice.name,
             "lora_weight": choice.weight,
             "first_seed": asked.first_seed + _FRESH_SEEDS,
+            "prompts": plan.fresh_prompts or asked.prompts,
         }
     )
     chosen = replace(study, plan=final, prompts=fresh)
     sitting = Sitting(fresh, final.first_seed, final.seeds)
     told = conclude(chosen, session, sitting, clock, choice)
-    return told.model_copy(update={"lora": asked.lora})
+    settings = {**told.settings, "prompts of the choice": told_file(asked.prompts)}
+    return told.model_copy(update={"lora": asked.lora, "settings": settings})
 
 
 class _Choosing:
@@ -199,19 +203,29 @@ def _estimates(entries: Sequence[_Entry]) -> np.ndarray:
     return np.array([[one.result.accepted.estimate for one in entries]])
 
 
-def _parted(
-    prompts: tuple[EvalPrompt, ...], plan: SelectionPlan
+def parted(
+    prompts: tuple[EvalPrompt, ...], fresh_prompts: Path | None, most: int | None
 ) -> tuple[tuple[EvalPrompt, ...], tuple[EvalPrompt, ...]]:
-    """Prompts of the choice, and those of the published numbers."""
-    if plan.fresh_prompts is not None:
+    """Prompts of the choice, and those of the published numbers.
+
+    Args:
+        prompts: Those of the choice.
+        fresh_prompts: File of the others; None: every other one of ``prompts`` is kept for them.
+        most: How many of the file's are taken; None: all.
+
+    Raises:
+        NotMeasurableError: fewer than two on either side, or faults in the file.
+        UsageError: the file cannot be read.
+    """
+    if fresh_prompts is not None:
         known = {prompt.prompt for prompt in prompts}
-        fresh = [one for one in measurable_prompts(plan.fresh_prompts) if one.prompt not in known]
-        parts = prompts, tuple(fresh[: plan.evaluation.max_prompts])
+        fresh = [one for one in measurable_prompts(fresh_prompts) if one.prompt not in known]
+        parts = prompts, tuple(fresh[:most])
     else:
         parts = prompts[::2], prompts[1::2]
     if min(map(len, parts)) < 2:
         raise NotMeasurableError(
-            f"{len(parts[0])} prompts for the choice and {len(parts[1])} fresh ones for its number",
+            f"{counted(len(parts[0]), 'prompt')} for the choice and {len(parts[1])} fresh for its number",
             "two of each are needed, 40 and 40 are called for: add prompts, or give --fresh-prompts",
         )
     return parts

@@ -18,7 +18,13 @@ from charaforge.evaluation.metrics.subjects import clarity_bar, one_subject
 from charaforge.evaluation.results import HISTOGRAM_EDGES, Ceiling
 from charaforge.evaluation.statistics import CONFIDENCE, Interval, wilson
 from charaforge.evaluation.subject import Subject
-from charaforge.evaluation.threshold import Threshold, strictest, threshold_at, threshold_with_hard
+from charaforge.evaluation.threshold import (
+    FALSE_ACCEPT_RATE,
+    Threshold,
+    strictest,
+    threshold_at,
+    threshold_with_hard,
+)
 
 LOWEST_CEILING = 0.9
 """Share of real pictures that must be accepted; below it the measure says nothing about the character."""
@@ -164,7 +170,7 @@ def _check_ceiling(identity: str, name: str, seen: Consistency, threshold: Thres
     missing = int(np.ceil(LOWEST_CEILING * count)) - int(seen.accepted.sum())
     raise NotMeasurableError(
         f"{identity} takes only {share:.0%} of {count} real pictures of {name!r} for it at "
-        f"{threshold.rate:.1%} false accepts ({', '.join(reasons)})",
+        f"{FALSE_ACCEPT_RATE:.0%} false accepts ({', '.join(reasons)})",
         f"{LOWEST_CEILING:.0%} are needed, {missing} more are missing: below, a likeness means nothing; give "
         "clear pictures of it alone",
     )

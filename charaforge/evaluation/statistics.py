@@ -6,7 +6,7 @@ count as False and are never dropped. All intervals are two-sided; "lower bound"
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import sqrt
+from math import inf, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -116,6 +116,9 @@ def mean(values: Floats, confidence: float = CONFIDENCE) -> Interval:
         values: (P, S) or (P,); NaN where nothing could be measured. Prompts without any value are left out.
         confidence: Two-sided confidence in (0, 1).
 
+    Returns:
+        Without ends (minus and plus infinity) where a single prompt has a value: it says nothing of others.
+
     Raises:
         ValueError: there is no value at all.
     """
@@ -126,7 +129,7 @@ def mean(values: Floats, confidence: float = CONFIDENCE) -> Interval:
     means = np.nanmean(kept, axis=1)
     centre = float(means.mean())
     if len(means) < 2:
-        return Interval(centre, centre, centre)
+        return Interval(centre, -inf, inf)
     half = _t_quantile(len(means), confidence) * float(means.std(ddof=1)) / sqrt(len(means))
     return Interval(centre, centre - half, centre + half)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charaforge.errors import ConfigError, NotMeasurableError, UsageError
+from charaforge.evaluation.apart import also_trained, check_apart, trained_on
 from charaforge.evaluation.arms import native_side
 from charaforge.evaluation.features import look
 from charaforge.evaluation.judges import Judges, find_judge, open_judges, usual_tags
@@ -51,32 +52,52 @@ class Study:
         """Pose file and target key points by prompt id; nothing without ``pose_dir``."""
         if self.plan.pose_dir is None:
             return {}, {}
-        if self.judges.pose is None:
-            raise NotMeasurableError(
-                f"there is no pose estimator for pictures of {self.base.name}, so poses are not measurable",
-                "put one into models/pose, or leave out --pose_dir",
-            )
-        files = assign_poses(prompts, self.plan.pose_dir)
-        known = {path: read_target(path, self.side, self.judges.pose) for path in set(files.values())}
-        return files, {name: known[path] for name, path in files.items()}
+        return poses_of(prompts, self.plan.pose_dir, self.judges, self.base)
 
 
-def prepare(plan: EvaluationPlan, warehouse: Warehouse) -> Study:
+def prepare(plan: EvaluationPlan, warehouse: Warehouse, *others: str) -> Study:
     """Read prompts and references, open the judges and set the threshold.
 
+    Args:
+        plan: What is measured.
+        warehouse: Where the models are.
+        others: Names of further LoRAs that are held against the same references.
+
     Raises:
-        NotMeasurableError: faulty prompts, no identity model, too few impostors or references, or the measure
-            does not even accept real pictures of the character.
+        NotMeasurableError: faulty prompts, no identity model, too few impostors or references, one of the
+            LoRAs was trained on references, or not even real pictures of the character are accepted.
         UsageError, UnknownNameError: the plan names what is not there.
     """
     registry = Registry(warehouse)
     base, lora = registry.get(plan.model, "base"), registry.get(plan.lora, "lora")
     prompts = measurable_prompts(plan.prompts)[: plan.max_prompts]
     subject = load_subject(plan.table, plan.character, warehouse, trait_finder(registry, base))
+    for name in (plan.lora, *others):
+        subject = also_trained(subject, trained_on(name, warehouse))
+    check_apart(subject)
     judges = open_judges(registry, base, subject, plan.impostors)
     yardstick = yardstick_of(judges, subject)
     side = native_side(base.card, base.family)
     return Study(plan, registry, base, lora, prompts, judges, subject, yardstick, side)
+
+
+def poses_of(
+    prompts: Sequence[EvalPrompt], folder: Path, judges: Judges, base: ModelEntry
+) -> tuple[dict[str, Path], dict[str, Points]]:
+    """Pose file and target key points by prompt id.
+
+    Raises:
+        NotMeasurableError: no pose estimator, no poses, or one without joints.
+        UsageError, UnknownNameError: no such folder, or a prompt names a pose that is not there.
+    """
+    if judges.pose is None:
+        raise NotMeasurableError(
+            f"there is no pose estimator for pictures of {base.name}, so poses are not measurable",
+            "put one into models/pose, or leave out --pose_dir",
+        )
+    files, side = assign_poses(prompts, folder), native_side(base.card, base.family)
+    known = {path: read_target(path, side, judges.pose) for path in sorted(set(files.values()))}
+    return files, {name: known[path] for name, path in files.items()}
 
 
 def measurable_prompts(path: Path) -> tuple[EvalPrompt, ...]:

@@ -15,6 +15,8 @@ from charaforge.warehouse.tables import is_usable, locate_picture, noted_traits,
 FEWEST_REFERENCES = 8
 """Held-out references below which no likeness is told."""
 
+_TABLES = ("metadata.parquet", "metadata.csv")
+
 NameTraits = Callable[[Sequence[Path]], tuple[str, ...]]
 """Finds the tags of fixed traits in pictures of one character."""
 
@@ -61,6 +63,14 @@ class TrainingRecord(BaseModel):
     dataset_meta: Path | None = Field(None, description="metadata table")
     train_data_dir: Path | None = Field(None, description="folder of pictures, where there was no table")
     character: str = Field("", description="whose rows were trained on")
+
+    @property
+    def table(self) -> Path | None:
+        """The metadata table that was named, or that lies in the folder of pictures; None: neither."""
+        if self.dataset_meta is not None or self.train_data_dir is None:
+            return self.dataset_meta
+        places = (self.train_data_dir / name for name in _TABLES)
+        return next((place for place in places if place.is_file()), None)
 
 
 def training_record(lora_folder: Path) -> TrainingRecord | None:

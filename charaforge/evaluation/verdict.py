@@ -4,6 +4,16 @@ from dataclasses import dataclass
 
 from charaforge.evaluation.results import Evaluation
 from charaforge.evaluation.statistics import Interval
+from charaforge.evaluation.threshold import FALSE_ACCEPT_RATE, Threshold
+
+_TAKEN_OVER = 0.20
+"""Share of pictures of nobody in particular that may show the character before it is said on top."""
+
+_GATES = {
+    "corruption": "broken pictures",
+    "drift": "drift where nobody is named",
+    "recall_loss": "tag recall lost against the base",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +37,20 @@ def verdict(evaluation: Evaluation) -> Verdict:
     name, gain = evaluation.character, evaluation.gain
     headline = f"{name} is recognised in {percent(lora.estimate)} of the LoRA's pictures"
     sentences = [
-        f"Of {lora.pictures} pictures by the LoRA ({lora.prompts} prompts × {len(evaluation.seeds)} seeds), "
-        f"{_with_interval(lora)} are accepted as {name} at {_rate(evaluation)} false accepts.",
+        f"Of {lora.pictures} pictures by the LoRA ({counted(lora.prompts, 'prompt')} × "
+        f"{counted(len(evaluation.seeds), 'seed')}), {_with_interval(lora)} are accepted as {name} at "
+        f"{told_rate(evaluation.threshold)}.",
         f"The same prompts and seeds on the base model alone: {_baseline(evaluation, 'trigger')} with the "
         "trigger word, "
         f"{_baseline(evaluation, 'traits')} with the traits in words.",
-        f"The LoRA is {points(gain.estimate)} above the words, at least {points(gain.low)}.",
+        f"LoRA minus words: {points(gain.estimate)} ({points(gain.low)} to {points(gain.high)}).",
         f"Real pictures of {name} reach {percent(evaluation.ceiling.accepted.estimate)}.",
         *_signature(evaluation),
         *_chosen(evaluation),
         *_pose(evaluation),
         *_copied(evaluation),
+        *_other_gates(evaluation),
+        *_taken_over(evaluation),
         _bar(evaluation),
     ]
     return Verdict(evaluation.passed, headline, " ".join(sentences))
@@ -50,15 +63,27 @@ def percent(share: float) -> str:
 
 def points(gain: float) -> str:
     """0.62 -> "62 points"; a negative number gets a real minus sign."""
-    return f"{100 * gain:.0f} points".replace("-", "\N{MINUS SIGN}")
+    whole = round(100 * gain)
+    return f"{whole} point{'' if abs(whole) == 1 else 's'}".replace("-", "\N{MINUS SIGN}")
+
+
+def counted(number: int, thing: str) -> str:
+    """1, "seed" -> "1 seed"; 4, "seed" -> "4 seeds"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def told_rate(threshold: Threshold) -> str:
+    """At how many false accepts a threshold lies, e.g. "1 % false accepts"."""
+    if threshold.source == "hard":
+        return (
+            f"{100 * FALSE_ACCEPT_RATE:.2g}\N{NO-BREAK SPACE}% false accepts, a third of the weight on hard "
+            f"negatives, of whom {100 * threshold.rate:.2g}\N{NO-BREAK SPACE}% are let in"
+        )
+    return f"{100 * threshold.rate:.2g}\N{NO-BREAK SPACE}% false accepts"
 
 
 def _with_interval(share: Interval) -> str:
     return f"{percent(share.estimate)} (95 % interval {100 * share.low:.0f} to {percent(share.high)})"
-
-
-def _rate(evaluation: Evaluation) -> str:
-    return f"{100 * evaluation.threshold.rate:.2g}\N{NO-BREAK SPACE}%"
 
 
 def _baseline(evaluation: Evaluation, name: str) -> str:
@@ -83,8 +108,9 @@ def _chosen(evaluation: Evaluation) -> list[str]:
         return []
     step = f"step {choice.step:,}" if choice.step is not None else choice.name
     return [
-        f"Chosen was {step} of {len(choice.checkpoints)} looked at, at weight {choice.weight:g}; these "
-        "numbers come from other prompts and seeds than the choice."
+        f"Chosen was {step} at weight {choice.weight:g}, of "
+        f"{counted(len(choice.checkpoints), 'checkpoint')}; these numbers come from other prompts "
+        "and seeds than the choice."
     ]
 
 
@@ -104,6 +130,24 @@ def _copied(evaluation: Evaluation) -> list[str]:
     if alarm is None:
         return []
     return [f"Copying alarm: {percent(alarm.value or 0)} of the pictures are training pictures again."]
+
+
+def _other_gates(evaluation: Evaluation) -> list[str]:
+    """Gates that say nothing of likeness, and are not passed."""
+    failing = [gate for gate in evaluation.gates if not gate.passed and gate.name in _GATES]
+    told = [f"{_GATES[gate.name]} {gate.value or 0:.2f}, above {gate.limit:.2f}" for gate in failing]
+    return [f"Caution: {'; '.join(told)}."] if told else []
+
+
+def _taken_over(evaluation: Evaluation) -> list[str]:
+    found = next((one for one in evaluation.arm("lora").measures if one.name == "takeover"), None)
+    if found is None or found.estimate is None or found.estimate <= _TAKEN_OVER:
+        return []
+    name = evaluation.character
+    return [
+        f"Caution: {percent(found.estimate)} of the pictures in which nobody asked for {name} show {name} "
+        "all the same; a smaller weight or an earlier checkpoint may leave other characters alone."
+    ]
 
 
 def _bar(evaluation: Evaluation) -> str:

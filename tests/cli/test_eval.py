@@ -1,10 +1,13 @@
 """`charaforge eval`: what it says when something is missing, before anything is rendered."""
 
+import argparse
+import json
 from pathlib import Path
 
 import pytest
 
-from charaforge.cli.main import main
+from charaforge.cli.eval_options import command_of
+from charaforge.cli.main import load_verb, main
 from charaforge.warehouse.layout import Warehouse
 
 PROMPTS = "docs/prompts/charA_eval_prompts.json"
@@ -48,6 +51,37 @@ def test_without_references_nothing_is_measured(
 def test_without_a_base_it_asks(lora: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(asked(lora.name, tmp_path, "--dataset", str(tmp_path / "t.csv"))) == 2
     assert "--model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [("eval", "--lora a --weight 0.0 --drift-prompts 0"), ("compare", "x y --weight 0.0 --margin 0.0")],
+)
+def test_the_command_that_is_told_measures_the_same(verb: str, words: str) -> None:
+    parser = argparse.ArgumentParser()
+    load_verb(verb).add_arguments(parser)
+    args = parser.parse_args([*words.split(), "--prompts", "p.json", "--out", "o"])
+    again = command_of(args).split()
+    assert again[:2] == ["charaforge", verb]
+    assert parser.parse_args(again[2:]) == args
+
+
+def test_a_margin_that_lets_everything_pass(
+    lora: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["compare", lora.name, lora.name, "--prompts", PROMPTS, "--out", str(tmp_path)]
+    for margin in ("2", "-0.1", "nan"):
+        assert main([*words, f"--margin={margin}"]) == 2
+        assert "--margin" in capsys.readouterr().err
+
+
+def test_what_cannot_be_compared_has_a_report(lora: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "comparison.md").write_text("# an earlier one", encoding="utf-8")
+    assert main(["compare", lora.name, lora.name, "--prompts", PROMPTS, "--out", str(out)]) == 3
+    assert (out / "comparison.md").read_text(encoding="utf-8").startswith("# Not measurable")
+    assert json.loads((out / "comparison.json").read_text(encoding="utf-8"))["status"] == "not measurable"
 
 
 def test_all_faulty_options_at_once(lora: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,11 +8,13 @@ import jsonschema_rs
 import pytest
 from PIL import Image
 
-from charaforge.evaluation.report import write_refusal, write_report
+from charaforge.evaluation.gates import Gates
+from charaforge.evaluation.report import show_sheet, write_refusal, write_report
 from charaforge.evaluation.report.schema import current_schema, read_report, report_schema
-from charaforge.evaluation.results import Evaluation, Refusal
+from charaforge.evaluation.results import Evaluation, Measure, Refusal
+from charaforge.evaluation.threshold import Threshold
 from charaforge.evaluation.training_trace import Curve, TrainingTrace
-from charaforge.evaluation.verdict import verdict
+from charaforge.evaluation.verdict import counted, points, verdict
 from tests.evaluation.findings import finding, with_choice
 
 
@@ -105,6 +107,60 @@ def test_a_lora_without_journal_has_no_loss_curve(tmp_path: Path, evaluation: Ev
     assert "<h2>Training</h2>" not in write_report(evaluation, tmp_path).read_text(encoding="utf-8")
 
 
+def test_one_is_not_told_as_many(tmp_path: Path, evaluation: Evaluation) -> None:
+    single = evaluation.model_copy(update={"seeds": (7,)})
+    assert "(5 prompts × 1 seed)" in verdict(single).paragraph
+    write_report(single, tmp_path)
+    for name in ("report.html", "report.md"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert not re.search(r"\b1 (seeds|prompts|pictures|checkpoints)\b", text)
+    assert counted(1, "seed") == "1 seed"
+    assert (points(0.01), points(-0.004), points(-0.2)) == ("1 point", "0 points", "\N{MINUS SIGN}20 points")
+
+
+def test_a_lora_that_takes_over_is_told_on_top_and_passes_all_the_same(evaluation: Evaluation) -> None:
+    def taken(share: float) -> str:
+        lora = evaluation.arm("lora")
+        told = Measure(name="takeover", estimate=share, low=0.0, high=1.0)
+        arms = [
+            arm.model_copy(update={"measures": (*arm.measures, told)}) if arm is lora else arm
+            for arm in evaluation.arms
+        ]
+        told_of = verdict(evaluation.model_copy(update={"arms": tuple(arms)}))
+        assert told_of.passed
+        return told_of.paragraph
+
+    assert "Caution: 90\N{NO-BREAK SPACE}% of the pictures in which nobody asked" in taken(0.9)
+    assert "Caution" not in taken(0.1)
+
+
+def test_gates_that_are_not_passed_are_told_on_top(evaluation: Evaluation) -> None:
+    gates = Gates().check(copies=0.0, drift=0.97, recall_loss=0.1)
+    told = verdict(evaluation.model_copy(update={"gates": gates})).paragraph
+    assert "Caution: drift where nobody is named 0.97, above 0.90." in told
+    assert "Caution" not in verdict(evaluation).paragraph
+
+
+def test_the_weighted_threshold_is_told_as_what_it_is(evaluation: Evaluation) -> None:
+    hard = Threshold(0.5, "hard", 40, 2, 0.01, 0.2)
+    told = verdict(evaluation.model_copy(update={"threshold": hard})).paragraph
+    assert "at 1\N{NO-BREAK SPACE}% false accepts, a third of the weight on hard negatives, of whom 5" in told
+    assert "at 1\N{NO-BREAK SPACE}% false accepts." in verdict(evaluation).paragraph
+
+
+def test_a_sheet_is_put_into_the_page_once(tmp_path: Path, evaluation: Evaluation) -> None:
+    page, sheet = write_report(evaluation, tmp_path), tmp_path / "sheet.png"
+    plain = page.read_text(encoding="utf-8")
+    Image.new("RGB", (90, 60), "red").save(sheet)
+    show_sheet(page, sheet)
+    once = page.read_text(encoding="utf-8")
+    show_sheet(page, sheet)
+    assert page.read_text(encoding="utf-8") == once
+    assert once.count("<h2>Character sheet</h2>") == 1
+    assert len(once) - len(plain) > 500
+    assert all(s.startswith("data:image/webp;base64,") for s in re.findall(r'src="([^"]*)"', once))
+
+
 def test_small_pictures_are_enlarged_by_the_upscaler(tmp_path: Path, evaluation: Evaluation) -> None:
     asked: list[tuple[int, int]] = []
 
@@ -120,7 +176,7 @@ def test_the_verdict_says_the_numbers(evaluation: Evaluation) -> None:
     told = verdict(evaluation)
     assert told.passed
     assert "100\N{NO-BREAK SPACE}%" in told.headline
-    assert "at least" in told.paragraph
+    assert "LoRA minus words: 100 points (" in told.paragraph
     strict = evaluation.model_copy(update={"bar": 0.99})
     assert not verdict(strict).passed
     assert "Not passed" in verdict(strict).paragraph

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -114,6 +115,12 @@ def test_the_choice_is_measured_on_other_prompts_and_seeds(chosen: tuple[Evaluat
     assert not {p.id for p in choice.prompts} & {p.id for p in evaluation.prompts}
     assert not set(choice.seeds) & set(evaluation.seeds)
     assert evaluation.lora == "zxq"
+    assert evaluation.settings["prompts file"].startswith("charA_fresh_prompts.json sha256 ")
+    assert evaluation.settings["prompts of the choice"].startswith("charA_eval_prompts.json sha256 ")
+    assert re.fullmatch(
+        r"200 real, sha256 of embeddings [0-9a-f]{16}", evaluation.settings["impostors from impostors.npz"]
+    )
+    assert any("impostors_generated.npz" in line for line in evaluation.warnings)
     assert all((out / picture.file).is_file() for picture in evaluation.arm("lora").pictures)
 
 
@@ -204,6 +211,8 @@ def test_comparing_on_the_command_line(
     text = (tmp_path / "comparison.md").read_text(encoding="utf-8")
     assert "other@100 minus zxq@200" in text
     assert "charaforge compare other@100 zxq@200" in text
+    assert "| table | metadata.csv sha256 " in text
+    assert "2 prompts × 1 seed." in text
     told = json.loads((tmp_path / "comparison.json").read_text(encoding="utf-8"))
     assert told["gain"]["low"] <= told["gain"]["estimate"] <= told["gain"]["high"]
 
@@ -292,6 +301,27 @@ def test_no_impostors_are_not_measurable(
     words = ["--lora", "zxq", "--prompts", str(PROMPTS), "--impostors", str(tmp_path / "nobody")]
     assert ask(place, monkeypatch, tmp_path / "out", *words) == 3
     assert "100 are missing" in refusal(tmp_path / "out").remedy
+
+
+def test_references_that_the_lora_was_trained_on_prove_nothing(
+    place: tuple[Warehouse, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    subject = load_subject(place[1], "", place[0], lambda _: ())
+    rows = [f"{path},{subject.name},train" for path in subject.references]
+    table = tmp_path / "trained.csv"
+    table.write_text("\n".join(["image_path,character,split", *rows]), encoding="utf-8")
+    config = place[0].lora_folder("other") / "resolved_config.yaml"
+    config.write_text(json.dumps({"model_id": "tiny-sd", "dataset_meta": str(table)}), encoding="utf-8")
+    try:
+        for words in (["eval", "--lora", "other"], ["compare", "zxq", "other", "--character", subject.name]):
+            out = tmp_path / words[0]
+            fixed = ["--prompts", str(PROMPTS), "--model", "tiny-sd", "--dataset", str(place[1])]
+            monkeypatch.setenv("AI_CACHE_ROOT", str(place[0].root))
+            assert main([*words, *fixed, "--out", str(out)]) == 3
+            (report,) = (*out.glob("report.md"), *out.glob("comparison.md"))
+            assert f"{len(rows)} of {len(subject.held_out)} held-out" in report.read_text(encoding="utf-8")
+    finally:
+        config.unlink()
 
 
 def test_a_lora_of_another_base_is_not_measurable(

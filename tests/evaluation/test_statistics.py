@@ -5,6 +5,7 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
+from charaforge.evaluation.scoring import measure
 from charaforge.evaluation.statistics import difference, mean, share, shares
 from tests.evaluation.studies import beta_studies, torn_studies
 
@@ -69,6 +70,13 @@ def test_a_mean_is_clustered_by_prompt_and_leaves_out_what_is_missing() -> None:
     assert mean(values).estimate == pytest.approx(values[1:].mean())
     with pytest.raises(ValueError, match="no prompt"):
         mean(np.full((2, 2), np.nan))
+
+
+def test_one_prompt_says_nothing_of_others() -> None:
+    told = mean(np.array([[0.2, 0.4], [np.nan, np.nan]]))
+    assert (told.estimate, told.low, told.high) == (pytest.approx(0.3), -np.inf, np.inf)
+    clipped = measure("tag_recall", np.array([0.2, 0.4]), 2)
+    assert (clipped.low, clipped.high) == (0.0, 1.0)
 
 
 def test_share_is_not_needlessly_wide() -> None:

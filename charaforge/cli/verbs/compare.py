@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from charaforge.cli.eval_options import add_common, common_plan, lora_name, trigger_of
-from charaforge.errors import ExitCode
+from charaforge.cli.eval_options import add_common, command_of, common_plan, lora_name, trigger_of
+from charaforge.errors import ExitCode, NotMeasurableError, UsageError
 from charaforge.warehouse.bootstrap import bootstrap
+from charaforge.warehouse.layout import Warehouse
+
+if TYPE_CHECKING:
+    from charaforge.evaluation.comparison import Comparison
 
 NAME = "compare"
 HELP = "compare two LoRAs of one character, paired by prompt and seed"
@@ -32,19 +37,36 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0 when A is no worse than B by more than the margin, with 95 % confidence; 3 when nothing can be
         measured; 4 otherwise.
+
+    Raises:
+        UsageError: the margin is no share.
     """
+    if not 0 <= args.margin < 1:
+        raise UsageError(f"--margin {args.margin:g}", "give a share from 0 to below 1, e.g. 0.05")
     warehouse = bootstrap()
     a, b = (lora_name(asked, warehouse) for asked in (args.a, args.b))
-    from charaforge.config import parse
-    from charaforge.evaluation.comparison import compare, write_comparison
-    from charaforge.evaluation.plan import EvaluationPlan
+    from charaforge.evaluation.comparison import write_comparison, write_comparison_refusal
+    from charaforge.evaluation.results import Refusal
     from charaforge.evaluation.tables import between
 
-    plan = parse(EvaluationPlan, common_plan(args, a, warehouse), "charaforge compare")
-    word = args.character or trigger_of(b, warehouse)
-    found = compare(plan, b, word, args.margin, warehouse)
+    try:
+        found = _compared(args, a, b, warehouse)
+    except NotMeasurableError as error:
+        refusal = Refusal(why=error.message, remedy=error.hint, command=command_of(args))
+        print(f"not measurable\n\nreport: {write_comparison_refusal(refusal, args.out)}")
+        raise
     report = write_comparison(found, args.out)
     shares = f"{found.a.accepted.estimate:.3f} and {found.b.accepted.estimate:.3f}"
     gap = f"{found.gain.estimate:+.3f} ({between(found.gain)})"
     print(f"{found.headline}\n\n{shares}, difference {gap}\n\nreport: {report}")
     return ExitCode.PASS if found.passed else ExitCode.FAILED
+
+
+def _compared(args: argparse.Namespace, a: str, b: str, warehouse: Warehouse) -> Comparison:
+    from charaforge.config import parse
+    from charaforge.evaluation.comparison import compare
+    from charaforge.evaluation.plan import EvaluationPlan
+
+    plan = parse(EvaluationPlan, common_plan(args, a, warehouse), "charaforge compare")
+    word = args.character or trigger_of(b, warehouse)
+    return compare(plan, b, word, args.margin, warehouse)

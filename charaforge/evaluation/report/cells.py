@@ -98,7 +98,8 @@ def choice_sheet(choice: ChoiceRecord, folder: Path, thumbnails: Thumbnails) -> 
 def extremes(arm: ArmResult, folder: Path, thumbnails: Thumbnails) -> list[tuple[str, Sequence[Cell]]]:
     """The pictures most and least alike; refused ones come first among the latter."""
     ranked = sorted(arm.pictures, key=lambda p: (p.accepted, p.likeness))
-    best, worst = ranked[::-1][:_EXTREMES], ranked[:_EXTREMES]
+    count = min(_EXTREMES, max(len(ranked) // 2, 1))
+    best, worst = ranked[::-1][:count], ranked[:count]
     return [
         ("Most alike", [_cell(p, folder, thumbnails) for p in best]),
         ("Least alike", [_cell(p, folder, thumbnails) for p in worst]),

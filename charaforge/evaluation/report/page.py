@@ -14,9 +14,11 @@ from charaforge.evaluation.report.text import refusal_text, report_text
 from charaforge.evaluation.results import HISTOGRAM_EDGES, ArmResult, Evaluation, Refusal
 from charaforge.evaluation.tables import between, measure_rows, not_measured
 from charaforge.evaluation.training_trace import TrainingTrace
-from charaforge.evaluation.verdict import percent, verdict
+from charaforge.evaluation.verdict import counted, percent, verdict
 from charaforge.warehouse.atomic import write_text
 
+_SHEET, _SHEET_END = "<!-- character sheet -->", "<!-- end of the sheet -->"
+_SHEET_SIDE = 1786
 _SHOWN_OUTLINES = ("traits", "lora", "posed")
 
 
@@ -48,6 +50,22 @@ def write_refusal(refusal: Refusal, folder: Path) -> Path:
     path = folder / "report.html"
     write_text(path, _render("refusal.html", {"r": refusal}))
     return path
+
+
+def show_sheet(report: Path, sheet: Path) -> None:
+    """Put a character sheet into a ``report.html``, in place of the one that it had.
+
+    Args:
+        report: The page; one without a place for it stays as it is.
+        sheet: A picture.
+    """
+    page = report.read_text(encoding="utf-8")
+    before, found, rest = page.partition(_SHEET)
+    if not found:
+        return
+    uri = Thumbnails(None).uri(sheet, _SHEET_SIDE)
+    shown = f'{_SHEET}<h2>Character sheet</h2>\n<img src="{uri}" alt="Character sheet">{_SHEET_END}'
+    write_text(report, before + shown + rest.partition(_SHEET_END)[2])
 
 
 def _page(e: Evaluation, folder: Path, trace: TrainingTrace | None, thumbnails: Thumbnails) -> str:
@@ -82,8 +100,9 @@ def _render(template: str, values: dict[str, object]) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     css = Markup((here / "style.css").read_text(encoding="utf-8"))
+    words = {"percent": percent, "counted": counted, "clock": _clock}
     text = (here / template).read_text(encoding="utf-8")
-    return environment.from_string(text).render(css=css, percent=percent, clock=_clock, **values)
+    return environment.from_string(text).render(css=css, **words, **values)
 
 
 def _interval_rows(e: Evaluation) -> list[charts.IntervalRow]:

@@ -58,13 +58,13 @@ def threshold_rows(e: Evaluation) -> list[tuple[str, ...]]:
 
 def setting_rows(e: Evaluation) -> list[tuple[str, ...]]:
     """Header and rows: models with their hashes, judges, settings, surroundings."""
-    seeds = f"{e.seeds[0]}–{e.seeds[-1]}" if len(e.seeds) > 1 else str(e.seeds[0])
+    seeds = f"seeds {e.seeds[0]}–{e.seeds[-1]}" if len(e.seeds) > 1 else f"seed {e.seeds[0]}"
     told = {
         "base model": f"{e.model}, sha256 {e.model_sha256}",
         "LoRA": f"{e.lora}, sha256 {e.lora_sha256}",
         **{f"judge of {use}": name for use, name in e.judges.items()},
         "gallery": f"{e.gallery} other characters, {e.gallery_hard} of them hard negatives",
-        "prompts, seeds": f"{len(e.prompts)} × {len(e.seeds)}, seeds {seeds}",
+        "prompts, seeds": f"{len(e.prompts)} × {len(e.seeds)}, {seeds}",
         **e.settings,
         **e.environment,
     }
