@@ -40,7 +40,7 @@ def batches(
     queue: Queue, limit: Annotated[int, Query(ge=1, le=500)] = 50, state: State | None = None
 ) -> BatchList:
     """List batches, newest first."""
-    jobs = queue.store.jobs(lambda spec: spec.kind in KINDS, limit=500)
+    jobs = queue.store.jobs(KINDS, limit=500)
     found: list[BatchStatus] = []
     for job in jobs:
         told = status_of(queue, job)

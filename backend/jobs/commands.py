@@ -28,6 +28,7 @@ _SLUGS: dict[int, str] = {
     ExitCode.NOT_MEASURABLE: "not-measurable",
     ExitCode.FAILED: "failed",
 }
+_LAST_LINES = 6
 
 
 def run_command(job: Job, may_go_on: Callable[[], None]) -> Failure | None:
@@ -59,6 +60,15 @@ def run_command(job: Job, may_go_on: Callable[[], None]) -> Failure | None:
     if code == 0:
         return None
     return Failure(1, _SLUGS.get(code, "fault"), _said(job))
+
+
+def last_words(job: Job) -> str:
+    """Return what the command of a job said at its end: where its LoRA or report is, the verdict."""
+    try:
+        lines = _tail(job.folder.log).splitlines()
+    except FileNotFoundError:
+        return ""
+    return "\n".join([line for line in lines if line.strip() and not _BAR.search(line)][-_LAST_LINES:])
 
 
 def _attend(job: Job, process: subprocess.Popen[bytes], may_go_on: Callable[[], None]) -> None:

@@ -39,6 +39,15 @@ class ModelPicture:
         """Return how it was made."""
         return {**self.image.provenance, "parameters": self.image.parameters}
 
+    def weights(self) -> Mapping[str, str]:
+        """Return the weights that decided its pixels."""
+        recipe = self.image.recipe
+        parts = ("model", "vae", "upscaler", "hires_upscaler")
+        named = [(key.removeprefix("hires_"), recipe[key]) for key in parts if recipe[key]]
+        named += [("lora", lora) for lora in recipe["loras"]]
+        told = {f"{kind} {net['name']}": net["sha256"] for kind, net in named}
+        return told | {f"net {name}": sha256 for name, sha256 in recipe["nets"].items()}
+
 
 @dataclass
 class ModelRenderer:

@@ -39,6 +39,10 @@ class PatternPicture:
         """Return what the sidecar says."""
         return {"request": dict(self.request), "run": {"micro_batch": self.size, "renderer": "pattern"}}
 
+    def weights(self) -> Mapping[str, str]:
+        """Return nothing: no model has a part in it."""
+        return {}
+
 
 @dataclass(frozen=True)
 class PatternRenderer:

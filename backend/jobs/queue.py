@@ -7,6 +7,7 @@ after a restart.
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -19,12 +20,13 @@ from backend.core.json_logs import current
 from backend.core.problems import ProblemError, plain_problem, problem_of_slug
 from backend.jobs.broker import EMBEDDED, WORKER_COMMAND, answers
 from backend.jobs.embedded import EmbeddedWorker
-from backend.jobs.station import Station, install
+from backend.jobs.station import Station, digest_of, install
 from backend.jobs.tasks import FOLLOW_PINS
 from charaforge.errors import JobConflictError, UnknownNameError
 from charaforge.jobstore.job import Job
 from charaforge.jobstore.spec import Queue, Wish, canonical
 from charaforge.jobstore.store import JobStore
+from charaforge.logs import get_logger
 from charaforge.requests.answers import PictureReply, Problem
 from charaforge.requests.generation import GenerationRequest
 from charaforge.warehouse.layout import Warehouse
@@ -37,6 +39,8 @@ WORKER_TRUST_S = 2.0
 BROKER_ANSWER_S = 2.0
 MAX_WAITING = 32  # interactive jobs that are not done; below the threads that the API has for waiting
 RETRY_AFTER_S = 5
+_KEY = re.compile(r"key-[0-9a-f]{32}")
+logger = get_logger(__name__)
 
 
 class JobQueue:
@@ -85,8 +89,8 @@ class JobQueue:
             key: the Idempotency-Key; "" = none.
 
         Raises:
-            ProblemError: no worker is there or too many jobs wait (503); the key is at work or stands
-                for another request (409).
+            ProblemError: no worker is there or too many jobs wait (503); the key is at work (409) or stands
+                for another request (422).
         """
         fingerprint = hashlib.sha256(canonical(request.plain())).hexdigest()
         job_id = job_id_of(key)
@@ -108,15 +112,16 @@ class JobQueue:
         """Make a job of pictures and let workers begin; see `JobStore.submit`.
 
         Raises:
-            ProblemError: no worker is there (503), or the name stands for another job (409).
+            ProblemError: no worker is there (503), or the name stands for another job (see `taken`).
             CharaForgeError: see `JobStore.submit`.
         """
         self.need_worker()
         noted = {**(options or {}), **_asked_by()}
         return self._sent(
+            job_id,
             lambda: self.store.submit(
                 wishes, kind=kind, job_id=job_id, queue=queue, fingerprint=fingerprint, options=noted
-            )
+            ),
         )
 
     def submit_command(
@@ -125,27 +130,27 @@ class JobQueue:
         """Make a job that runs a verb of `charaforge` and let a worker begin; see `JobStore.submit_command`.
 
         Raises:
-            ProblemError: no worker is there (503), or the name stands for another job (409).
+            ProblemError: no worker is there (503), or the name stands for another job (see `taken`).
         """
         self.need_worker()
         return self._sent(
+            job_id,
             lambda: self.store.submit_command(
                 kind, command, job_id=job_id, fingerprint=fingerprint, options=_asked_by()
-            )
+            ),
         )
 
     def repeated(self, job_id: str, fingerprint: str) -> Job | None:
         """Return the finished job of an Idempotency-Key, or nothing where the key is new.
 
         Raises:
-            ProblemError: the key stands for another request, or its job is still at work (409).
+            ProblemError: the key stands for another request (422), or its job is still at work (409).
         """
         job = self.store.find(job_id) if job_id else None
         if job is None:
             return None
         if job.spec.fingerprint != fingerprint:
-            told = "this Idempotency-Key was used with another request; take a new key"
-            raise ProblemError(plain_problem(409, told, "idempotency"))
+            raise taken(job_id)
         if not job.ended():
             told = f"the request with this Idempotency-Key is still at work; see /api/v1/jobs/{job.id}"
             raise ProblemError(plain_problem(409, told, "idempotency"), {"Retry-After": str(RETRY_AFTER_S)})
@@ -206,11 +211,14 @@ class JobQueue:
             job.cancel()
         except JobConflictError:
             return
-        self.station.dispatcher.top_up(job)
+        self.wake(job)
 
     def wake(self, job: Job) -> None:
-        """Let workers begin with what is due of a job: after `resume` and `retry_failed`."""
-        self.station.dispatcher.top_up(job)
+        """Let workers begin with what is due of a job; where that fails now, it is tried again by itself."""
+        try:
+            self.station.dispatcher.top_up(job)
+        except OSError as error:  # what was asked for is written down, and must not be taken for refused
+            logger.warning("job %s is sent later: %s", job.id, error)
 
     def follow_pins(self, lora: str = "") -> None:
         """Let a worker load and free LoRAs as they are pinned now; others do so with their next job.
@@ -254,18 +262,32 @@ class JobQueue:
         if self._embedded is None and not answers(url, BROKER_ANSWER_S):
             raise ProblemError(plain_problem(503, "Redis does not answer", "no-broker"))
 
-    def _sent(self, submit: Callable[[], Job]) -> Job:
+    def _sent(self, job_id: str, submit: Callable[[], Job]) -> Job:
         try:
             job = submit()
         except JobConflictError as error:
-            raise ProblemError(plain_problem(409, error.message, "idempotency")) from None
-        self.station.dispatcher.top_up(job)
+            raise taken(job_id, error.sentence) from None
+        self.wake(job)
         return job
 
 
 def job_id_of(key: str) -> str:
     """Return the name of the job that an Idempotency-Key stands for; "" without a key."""
-    return f"key-{hashlib.sha256(key.encode()).hexdigest()[:32]}" if key else ""
+    return f"key-{digest_of(key)}" if key else ""
+
+
+def taken(job_id: str, told: str = "") -> ProblemError:
+    """Return the problem of a name that stands for another job: 422 where it is a key's, else 409.
+
+    Args:
+        job_id: the name.
+        told: what else happened; by default that it was used with another request.
+    """
+    if _KEY.fullmatch(job_id):
+        words = "this Idempotency-Key was used with another request; take a new key"
+        return ProblemError(plain_problem(422, words, "idempotency"))
+    words = f"the name of the job {job_id} stands for another request; take another one"
+    return ProblemError(plain_problem(409, told or words, "idempotency"))
 
 
 def _asked_by() -> dict[str, Any]:

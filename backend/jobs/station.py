@@ -1,16 +1,17 @@
 """What a process has that takes part in the jobs of a warehouse: its store, its heartbeat, perhaps a worker.
 
 The API has a station that sends and mends; a Celery worker has one that works, too; the embedded API has both
-in one. Its thread beats every HEARTBEAT_S and reconciles every RECONCILE_S. Where messages fail to come, the
+in one. Its threads beat every HEARTBEAT_S and reconcile every RECONCILE_S. Where messages fail to come, the
 worker looks into the files by itself, so that Redis only decides how soon something is begun.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
 
 from celery import Celery
 
@@ -18,6 +19,7 @@ from backend.jobs.broker import EMBEDDED, queue_length
 from backend.jobs.commands import run_command
 from backend.jobs.measuring import Measured, Meter
 from backend.jobs.models import make_renderer
+from charaforge.errors import JobConflictError
 from charaforge.jobstore.claims import HEARTBEAT_S
 from charaforge.jobstore.dispatch import Dispatcher
 from charaforge.jobstore.heart import Workers
@@ -34,6 +36,7 @@ SHARD = "charaforge.shard"
 RECONCILE_S = 10.0
 PATIENCE_S = 8.0  # a shard was sent so long ago, and no message of it has come
 COUNT_EVERY_S = 2.0
+LONG_NAME = 120  # characters; names of jobs have 128 at most
 
 
 class Station:
@@ -60,19 +63,21 @@ class Station:
             self.renderer = make_renderer(warehouse)
             measured = Measured(self.renderer, self.meter)
             self.worker = Worker(self.store, measured, run_command, self.dispatcher.top_up)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._live, name="station", daemon=True)
-        self._idle = threading.Thread(target=self._look_by_itself, name="idle-worker", daemon=True)
+        self._ended, self._gone = threading.Event(), threading.Event()
+        self._heart = self._again(self._beat, HEARTBEAT_S, self._gone)
+        self._mender = self._again(self._mend, RECONCILE_S, self._ended)
+        self._idle = self._again(self._look, HEARTBEAT_S, self._ended)
         self._counted: tuple[float, int] = -COUNT_EVERY_S, 1
 
     def start(self) -> None:
         """Begin to live: beat, reconcile, look."""
-        self._thread.start()
+        self._mender.start()
         if self.worker is not None:
+            self._heart.start()
             self._idle.start()
 
     def drain(self) -> None:
-        """Begin nothing new; what is at work ends after its micro-batch."""
+        """Begin nothing new; what is at work ends after its micro-batch, and until then its claim lives."""
         if self.worker is not None:
             self.worker.draining.set()
         self._ended.set()
@@ -80,11 +85,13 @@ class Station:
     def stop(self) -> None:
         """End, after what is at work."""
         self.drain()
-        for thread in (self._thread, self._idle):
+        if self.worker is not None:
+            self.worker.close()
+        self._gone.set()
+        for thread in (self._mender, self._idle, self._heart):
             if thread.is_alive():
                 thread.join()
         if self.worker is not None:
-            self.worker.executor.shutdown()
             with contextlib.suppress(OSError):
                 self.workers.leave(self.store.owner)
 
@@ -92,15 +99,25 @@ class Station:
         """Return whether somebody does jobs."""
         return self.works or any(view.alive for view in self.workers.list())
 
-    def _live(self) -> None:
-        reconciled = time.monotonic() - RECONCILE_S
-        while True:
-            self._guarded(self._beat)
-            if time.monotonic() - reconciled >= RECONCILE_S:
-                reconciled = time.monotonic()
-                self._guarded(self.dispatcher.reconcile)
-            if self._ended.wait(HEARTBEAT_S):
-                return
+    def _again(self, what: Callable[[], None], every_s: float, end: threading.Event) -> threading.Thread:
+        """Return a thread that does something again and again, until `end`.
+
+        Each has its own: a heart must not wait for a broker that does not answer, or for a look at all jobs.
+        """
+
+        def live() -> None:
+            while True:
+                try:
+                    what()
+                except Exception:  # it must live on: a full disk, a warehouse that is away for a while
+                    logger.exception("the station goes on")
+                if end.wait(every_s):
+                    return
+
+        return threading.Thread(target=live, name=f"station{what.__name__}", daemon=True)
+
+    def _mend(self) -> None:
+        self.dispatcher.reconcile()
 
     def _beat(self) -> None:
         if self.worker is not None:
@@ -108,12 +125,8 @@ class Station:
             facts = {"embedded": self.embedded, **self.meter.facts()}
             self.workers.tell(self.store.owner, self.worker.heart.holds, **facts)
 
-    def _look_by_itself(self) -> None:
-        """Do what was sent long ago and has not come, while nothing else is to be done."""
-        while not self._ended.wait(HEARTBEAT_S):
-            self._guarded(self._look)
-
     def _look(self) -> None:
+        """Do what was sent long ago and has not come, while nothing else is to be done."""
         worker = self.worker
         for job in self.store.unfinished() if worker is not None else ():
             if job.cancelled() or job.halted():
@@ -126,12 +139,6 @@ class Station:
                     continue
                 if job.claims.age_s(claim) >= PATIENCE_S:
                     worker.do(job.id, shard)
-
-    def _guarded(self, what: Any) -> None:
-        try:
-            what()
-        except Exception:  # the thread must live on: a full disk, a warehouse that is away for a while
-            logger.exception("the station goes on")
 
     def _send(self, job: Job, shard: int) -> None:
         self.app.send_task(SHARD, args=(job.id, shard), queue=job.spec.queue, retry=False, ignore_result=True)
@@ -147,8 +154,12 @@ class Station:
 
     def _finished(self, job: Job) -> None:
         """Let the pictures of a batch be scored, where that was asked for."""
-        if job.spec.options.get("score") and job.spec.kind == "batch":
-            self.score(job, f"{job.id[:120]}-score")
+        if not job.spec.options.get("score") or job.spec.kind != "batch":
+            return
+        try:
+            self.score(job, f"{job.id}-score" if len(job.id) <= LONG_NAME else f"{digest_of(job.id)}-score")
+        except JobConflictError as error:  # somebody gave a job of his that name
+            logger.warning("the pictures of %s are not scored: %s", job.id, error.message)
 
     def score(self, job: Job, job_id: str = "") -> Job:
         """Make the job that scores the pictures of a batch, once for each name."""
@@ -158,6 +169,11 @@ class Station:
 
     def _nothing_waits(self) -> bool:
         return queue_length(self.app) == 0
+
+
+def digest_of(name: str) -> str:
+    """Return what stands for a name that is too long, or may be anything."""
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
 _stations: dict[int, Station] = {}

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -60,24 +60,29 @@ class Watch:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._seen: dict[tuple[str, int], tuple[str, Stat, float]] = {}
+        self._seen: dict[str, dict[int, tuple[str, Stat, float]]] = {}  # by job, by shard
         self._lock = threading.Lock()
 
     def age_s(self, job_id: str, claim: Claim, stat: Stat) -> float:
         """Return for how long a claim has been as it is now, as far as this process saw."""
-        now, key = self._clock(), (job_id, claim.shard)
+        now = self._clock()
         with self._lock:
-            known = self._seen.get(key)
+            seen = self._seen.setdefault(job_id, {})
+            known = seen.get(claim.shard)
             if known is None or known[:2] != (claim.token, stat):
-                known = self._seen[key] = claim.token, stat, now
+                known = seen[claim.shard] = claim.token, stat, now
             return now - known[2]
 
-    def forget(self, job_id: str, shard: int | None = None) -> None:
-        """Forget a shard that is done, or all of a job that ended."""
+    def forget(self, job_id: str, shard: int) -> None:
+        """Forget a shard that is done."""
         with self._lock:
-            gone = [key for key in self._seen if key[0] == job_id and shard in (None, key[1])]
-            for key in gone:
-                del self._seen[key]
+            self._seen.get(job_id, {}).pop(shard, None)
+
+    def keep(self, jobs: Collection[str]) -> None:
+        """Forget all jobs but these."""
+        with self._lock:
+            for job_id in self._seen.keys() - set(jobs):
+                del self._seen[job_id]
 
 
 class Claims:

@@ -7,9 +7,10 @@ given back, and what a lost worker held, is sent again.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from charaforge.errors import CharaForgeError
 from charaforge.jobstore.claims import Claim
 from charaforge.jobstore.finishing import finish
 from charaforge.jobstore.job import Job
@@ -32,7 +33,7 @@ def _nothing_known() -> bool:
 
 
 def _nothing_more(job: Job) -> None:
-    """Do nothing with a job that has ended."""
+    """Do nothing with a job that is about to end."""
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Dispatcher:
         workers: how many there are.
         broker_empty: whether surely no message waits.
         own_broker: whether messages end with this process, so that those of others are lost.
-        finished: called with a job that has just ended, perhaps by several processes.
+        finished: called with a job that is about to end, perhaps by several processes and more than once.
     """
 
     store: JobStore
@@ -69,36 +70,35 @@ class Dispatcher:
             return
         live, due = self._claimed(job, patient=True)
         room = PER_WORKER * max(1, self.workers()) - live
-        for shard, claim in due:
-            self._send(job, shard, claim)
+        if not self._send_all(job, due):
+            return
         for shard in self._fresh(job, room - len(due)):
-            self._send(job, shard, None)
+            if not self._send(job, shard, None):
+                return
         if live or due or self._frontier.get(job.id, 0) < job.spec.shards:
             return
-        if finish(job):
-            self.finished(job)
+        if finish(job, self.finished):
             return
         self._frontier[job.id] = 0  # a mark or a picture is gone: look at all shards again
-        for shard, claim in self._claimed(job, patient=True)[1]:
-            self._send(job, shard, claim)
+        self._send_all(job, self._claimed(job, patient=True)[1])
 
     def reconcile(self) -> None:
         """Look at all unfinished jobs: send again what was lost, let paused ones go on, end what is done."""
         if self._rounds % MEND_EVERY == 0:
             self.store.mend_index()
         self._rounds += 1
-        for job_id, queue in self.store.opens.list():
+        opens = self.store.opens.list()
+        self._forget(frozenset(job_id for job_id, _ in opens))
+        for job_id, queue in opens:
             job = self.store.find(job_id)
             if job is None:
                 continue  # about to be published, or left over: `mend_index` of a later day
             if job.ended():
                 self.store.opens.remove(job_id, queue)
-                self.store.watch.forget(job_id)
-                self._frontier.pop(job_id, None)
                 continue
             try:
                 self._reconcile(job)
-            except OSError as error:
+            except (OSError, CharaForgeError) as error:  # of this job alone: the others go on
                 logger.warning("job %s: %s", job_id, error)
 
     def _reconcile(self, job: Job) -> None:
@@ -106,10 +106,15 @@ class Dispatcher:
             job.files.remove(job.folder.disk_pause)
             job.events.tell("resumed", by="disk")
         if not job.cancelled() and not job.halted():
-            _, lost = self._claimed(job, patient=False)
-            for shard, claim in lost:
-                self._send(job, shard, claim)
+            self._send_all(job, self._claimed(job, patient=False)[1])
         self.top_up(job)
+
+    def _forget(self, unfinished: frozenset[str]) -> None:
+        """Forget what is remembered of jobs that have ended, whoever ended them."""
+        self.store.watch.keep(unfinished)
+        with self._lock:
+            for job_id in self._frontier.keys() - unfinished:
+                del self._frontier[job_id]
 
     def _claimed(self, job: Job, patient: bool) -> tuple[int, list[tuple[int, Claim]]]:
         """Return how many shards are on their way, and those that are due again.
@@ -156,12 +161,21 @@ class Dispatcher:
                 count -= 1
                 yield shard
 
-    def _send(self, job: Job, shard: int, after: Claim | None) -> None:
+    def _send_all(self, job: Job, due: Iterable[tuple[int, Claim]]) -> bool:
+        return all(self._send(job, shard, claim) for shard, claim in due)
+
+    def _send(self, job: Job, shard: int, after: Claim | None) -> bool:
+        """Send a shard; return False where the broker is away.
+
+        Each try may take as long as the broker's client waits, so the next one is for the next round.
+        """
         claim = job.claims.claim(shard, after, "sent", self.store.owner)
         if claim is None:
-            return  # somebody else sends it
+            return True  # somebody else sends it
         try:
             self.send(job, shard)
         except Exception as error:  # whatever the broker's client raises
             logger.warning("job %s: shard %d could not be sent: %s", job.id, shard, error)
             job.claims.claim(shard, claim, "released", self.store.owner)
+            return False
+        return True

@@ -10,13 +10,16 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from charaforge.warehouse.atomic import create_bytes, write_bytes
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_PASSING = (*FULL_DISK, *DENIED, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE)
 _RESERVE_BYTES = 256 * 2**20
 _RESERVE_SHARE = 0.02
 _FEW = 64  # files that are flushed one by one
@@ -144,12 +147,16 @@ class Files:
         """Return whether it has twice the reserve left, so that work can go on."""
         return self._room(folder, 2)
 
-    def flush(self, paths: Sequence[Path]) -> None:
-        """Bring files to the disk: each of a few, or all that the machine has to write."""
-        if len(paths) > _FEW:
+    def flush(self, paths: Iterable[Path]) -> None:
+        """Bring files to the disk: each of a few, or all that the machine has to write.
+
+        Of many paths only the first are taken: a hundred thousand of them need not be in memory.
+        """
+        few = list(islice(paths, _FEW + 1))
+        if len(few) > _FEW:
             os.sync()
             return
-        for path in paths:
+        for path in few:
             with contextlib.suppress(FileNotFoundError):
                 descriptor = os.open(path, os.O_RDONLY)
                 try:
@@ -165,3 +172,13 @@ class Files:
 def disk_full(error: BaseException) -> bool:
     """Return whether an error says that there is no room on the disk."""
     return isinstance(error, OSError) and error.errno in FULL_DISK
+
+
+def denied(error: BaseException) -> bool:
+    """Return whether an error says that this process may not read or write there: trying again is in vain."""
+    return isinstance(error, OSError) and error.errno in DENIED
+
+
+def of_the_disk(error: OSError) -> bool:
+    """Return whether an error is one of the disk or the machine, not of what was asked for."""
+    return error.errno in _PASSING

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
+from charaforge.jobstore.claims import Claim
 from charaforge.jobstore.job import Job
 from charaforge.jobstore.spec import State
 from charaforge.logs import get_logger
 
 logger = get_logger(__name__)
 
+BEAT_EVERY = 64  # shards: the end of a large job is looked at for a while, and its guard has to stay alive
 
-def finish(job: Job) -> bool:
+
+def _nothing(job: Job) -> None:
+    """Do nothing before a job ends."""
+
+
+def finish(job: Job, before: Callable[[Job], None] = _nothing) -> bool:
     """End a job where it is time to; return whether it has ended now.
 
     A shard whose pictures are gone or broken is opened again. A cancelled job ends when no worker is at it.
+
+    Args:
+        job: the job.
+        before: called when all is done and before that is said, so that whoever is killed in between does it
+            again.
     """
     if job.ended():
         return True
@@ -27,12 +40,12 @@ def finish(job: Job) -> bool:
     if guard is None:
         return job.ended()
     try:
-        return _audited(job)
+        return _audited(job, guard, before)
     finally:
         job.claims.clear([job.spec.shards])
 
 
-def _guard(job: Job) -> object | None:
+def _guard(job: Job) -> Claim | None:
     """Return a claim on the end of a job, so that one process at a time looks at all of it."""
     highest = job.claims.highest(job.spec.shards)
     if not job.claims.free(highest):
@@ -40,10 +53,12 @@ def _guard(job: Job) -> object | None:
     return job.claims.claim(job.spec.shards, highest, "held", job.owner)
 
 
-def _audited(job: Job) -> bool:
+def _audited(job: Job, guard: Claim, before: Callable[[Job], None]) -> bool:
     done = failed = 0
     opened = False
     for shard in range(job.spec.shards):
+        if shard % BEAT_EVERY == 0:
+            job.claims.beat(guard)
         mark = job.mark(shard)
         broken = job.faults(mark) if mark is not None else []
         if mark is None:
@@ -61,7 +76,11 @@ def _audited(job: Job) -> bool:
     waited_for = job.spec.queue == "interactive"
     if not waited_for:
         _flush(job)
+    before(job)
     job.close(_state(done, failed), done, failed, _now())
+    if len(job.files.names(job.folder.done)) < job.spec.shards:  # somebody has just asked to try again
+        job.open_again()
+        return False
     if waited_for:
         _flush(job)
     job.claims.clear(job.claims.generations().keys())
@@ -71,7 +90,7 @@ def _audited(job: Job) -> bool:
 
 def _flush(job: Job) -> None:
     items = range(1, job.spec.total + 1) if not job.spec.command else ()
-    job.files.flush([path for n in items for path in (job.pictures.png(n), job.pictures.sidecar(n))])
+    job.files.flush(path for n in items for path in (job.pictures.png(n), job.pictures.sidecar(n)))
 
 
 def _state(done: int, failed: int) -> State:
@@ -101,11 +120,9 @@ def count_by_looking(job: Job) -> tuple[int, int]:
         mark = job.mark(shard)
         if mark is not None:
             done, failed = done + len(mark.stamps), failed + len(mark.failed)
-        elif shard < job.spec.shards and not job.spec.command:
-            members = job.members(shard)
-            begun = {item for item in members if job.pictures.begun(item)}
-            done += len(begun)
-            failed += sum(job.failures.failed(item) for item in members if item not in begun)
+        elif shard < job.spec.shards:
+            more, bad = job.looked_at(shard)
+            done, failed = done + more, failed + bad
     return done, failed
 
 

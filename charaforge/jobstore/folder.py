@@ -63,6 +63,11 @@ class JobFolder:
         return self.path / "PAUSE.disk"
 
     @property
+    def fault_pause(self) -> Path:
+        """Its presence halts the job: it says why nobody can go on, until somebody has mended that."""
+        return self.path / "PAUSE.fault"
+
+    @property
     def finished(self) -> Path:
         """How the job ended."""
         return self.path / "FINISHED.json"
@@ -101,6 +106,11 @@ class JobFolder:
     def tries(self) -> Path:
         """Folder of what is being tried."""
         return self.path / "tries"
+
+    @property
+    def weights(self) -> Path:
+        """Folder of the weights that the pictures are made with."""
+        return self.path / "weights"
 
     @property
     def failures(self) -> Path:

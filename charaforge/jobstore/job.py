@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from charaforge.errors import JobConflictError
+from charaforge.errors import JobConflictError, WarehouseError
 from charaforge.jobstore.claims import Claims, Watch
 from charaforge.jobstore.events import Events
 from charaforge.jobstore.files import Files
@@ -17,6 +17,7 @@ from charaforge.jobstore.opens import Opens
 from charaforge.jobstore.owners import Owner
 from charaforge.jobstore.pictures import Pictures
 from charaforge.jobstore.spec import JobSpec, canonical
+from charaforge.jobstore.weights import Weights
 
 REMEMBERED = 256  # shards
 
@@ -49,7 +50,7 @@ class Job:
         self.pictures = Pictures(files, outputs / spec.out, spec.total)
         self.claims = Claims(files, folder, watch)
         self.tries, self.failures = Tries(files, folder), Failures(files, folder)
-        self.events = Events(files, folder)
+        self.weights, self.events = Weights(files, folder), Events(files, folder)
         self._opens = opens
         self._members: dict[int, tuple[int, ...]] = {}
 
@@ -67,6 +68,17 @@ class Job:
         if shard not in self._members:
             self._members[shard] = tuple(item.number for item in self.items.shard(shard))
         return self._members[shard]
+
+    def looked_at(self, shard: int) -> tuple[int, int]:
+        """Return how many items of a shard are done and failed, by looking; zeros where it is damaged."""
+        if self.spec.command:
+            return 0, int(self.failures.failed(1))
+        try:
+            members = self.members(shard)
+        except (WarehouseError, FileNotFoundError):
+            return 0, 0  # whoever comes to do it says so; all others must still be told of the job
+        left = [item for item in members if not self.pictures.begun(item)]
+        return len(members) - len(left), sum(self.failures.failed(item) for item in left)
 
     def outcome(self) -> dict[str, Any] | None:
         """Return how the job ended, `{"state", "done", "failed", "ended"}`; None while it has not."""
@@ -86,8 +98,12 @@ class Job:
         return self.files.exists(self.folder.cancel)
 
     def halted(self) -> bool:
-        """Return whether it is paused, by somebody or for want of room on the disk."""
-        return self.files.exists(self.folder.pause) or self.files.exists(self.folder.disk_pause)
+        """Return whether it is paused: by somebody, for want of room on the disk, or for a fault."""
+        return any(self.files.exists(mark) for mark in self._halts)
+
+    @property
+    def _halts(self) -> tuple[Path, Path, Path]:
+        return self.folder.pause, self.folder.disk_pause, self.folder.fault_pause
 
     def mark(self, shard: int) -> DoneMark | None:
         """Return the done mark of a shard, where it is done."""
@@ -114,9 +130,9 @@ class Job:
         """Halt the job; the micro-batch at work is finished.
 
         Raises:
-            JobConflictError: it has ended.
+            JobConflictError: it has ended, or was cancelled.
         """
-        self._need_open("pause")
+        self._need_open("pause", though_cancelled=False)
         if self.files.create(self.folder.pause, self._by()):
             self.events.tell("paused", by="request")
 
@@ -125,16 +141,33 @@ class Job:
         if self.files.create(self.folder.disk_pause, b""):
             self.events.tell("paused", by="disk")
 
+    def pause_for_fault(self, message: str) -> None:
+        """Halt the job because nobody can go on with it; `resume` when that has been mended.
+
+        Args:
+            message: why, and what to do.
+        """
+        if self.files.create(self.folder.fault_pause, canonical({"message": message})):
+            self.events.tell("paused", by="fault", message=message)
+
+    def fault(self) -> str:
+        """Return why the job is paused for a fault; "" = it is not."""
+        data = self.files.read(self.folder.fault_pause)
+        try:
+            return "" if data is None else str(json.loads(data)["message"])
+        except (ValueError, KeyError, TypeError):
+            return "see the log of the workers"
+
     def resume(self) -> None:
         """Let the job go on.
 
         Raises:
-            JobConflictError: it has ended.
+            JobConflictError: it has ended, or was cancelled.
         """
-        self._need_open("resume")
+        self._need_open("resume", though_cancelled=False)
         was = self.halted()
-        self.files.remove(self.folder.pause)
-        self.files.remove(self.folder.disk_pause)
+        for mark in self._halts:
+            self.files.remove(mark)
         if was:
             self.events.tell("resumed")
 
@@ -156,9 +189,13 @@ class Job:
             self.tries.forget(item)
         if failed:
             self.events.tell("reopened", items=len(failed))
+        self.open_again()
+        return len(failed)
+
+    def open_again(self) -> None:
+        """Let a job that has ended go on."""
         self._opens.add(self.id, self.spec.queue)
         self.files.remove(self.folder.finished)
-        return len(failed)
 
     def faults(self, mark: DoneMark) -> list[int]:
         """Return the items of a done shard whose files are not as they were and not whole."""
@@ -198,11 +235,12 @@ class Job:
             self.events.tell("finished", state=state, done=done, failed=failed)
         self._opens.remove(self.id, self.spec.queue)
 
-    def _need_open(self, what: str) -> None:
+    def _need_open(self, what: str, though_cancelled: bool = True) -> None:
         told = self.outcome()
-        if told is not None:
+        state = told["state"] if told else "cancelled" if self.cancelled() and not though_cancelled else ""
+        if state:
             raise JobConflictError(
-                f"cannot {what} the job {self.id}: it is {told['state']}", "see its status; submit it again"
+                f"cannot {what} the job {self.id}: it is {state}", "see its status; submit it again"
             )
 
     def _by(self) -> bytes:

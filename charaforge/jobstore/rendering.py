@@ -18,6 +18,9 @@ class Picture(Protocol):
     def facts(self) -> Mapping[str, Any]:
         """Return what the sidecar shall say about it, as JSON values."""
 
+    def weights(self) -> Mapping[str, str]:
+        """Return the models that it was made with, as people know them -> sha256 of their weights."""
+
 
 class Renderer(Protocol):
     """Renders requests; used by one thread at a time."""

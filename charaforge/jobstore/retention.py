@@ -59,10 +59,7 @@ def litter(warehouse: Warehouse, kinds: frozenset[str], older_than_days: float) 
     if "caches" in kinds:
         yield from _old("caches", _files(warehouse.training_cache), older_than_days)
     if "leftovers" in kinds:
-        hidden = (
-            path for path in _files(warehouse.outputs) if path.name.startswith(".") and ".tmp" in path.name
-        )
-        yield from _old("leftovers", hidden, LEFTOVER_DAYS)
+        yield from _old("leftovers", _leftovers(warehouse), LEFTOVER_DAYS)
 
 
 def remove(found: Litter) -> None:
@@ -98,6 +95,17 @@ def _jobs(warehouse: Warehouse) -> Iterator[Path]:
     for folder in sorted(warehouse.batches.iterdir()) if warehouse.batches.is_dir() else ():
         if folder.is_dir() and not folder.name.startswith(".") and JobFolder(folder).spec.is_file():
             yield folder
+
+
+def _leftovers(warehouse: Warehouse) -> Iterator[Path]:
+    """Yield what killed processes left: half-written files, half-submitted jobs, heartbeats of the dead."""
+    half = [path for path in warehouse.batches.glob(".*.tmp") if path.is_dir()]
+    yield from half
+    for path in _files(warehouse.outputs):
+        written = path.name.startswith(".") and ".tmp" in path.name
+        if written and not any(path.is_relative_to(folder) for folder in half):
+            yield path
+    yield from sorted((warehouse.batches / ".workers").glob("*.json"))
 
 
 def _picture_folders(warehouse: Warehouse, busy: set[str], days: float) -> Iterator[Path]:

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from charaforge.errors import CharaForgeError
 from charaforge.jobstore.claims import Claim
 from charaforge.jobstore.committer import Committer, Stopwatch
-from charaforge.jobstore.files import disk_full
+from charaforge.jobstore.files import denied, disk_full, of_the_disk
 from charaforge.jobstore.job import Job
 from charaforge.jobstore.marks import ATTEMPTS, DoneMark, Failure, ShardTry
 from charaforge.jobstore.pictures import Stamp
+from charaforge.jobstore.rendering import Picture
 from charaforge.jobstore.spec import Item
 from charaforge.logs import get_logger
 
@@ -62,9 +63,9 @@ class ShardWork:
         """Do all that is left, and make the done mark.
 
         Raises:
-            Stopped: the job was cancelled or paused, the worker ends, the claim was taken over, or there is
-                no room on the disk.
-            OSError: the files cannot be written.
+            Stopped: the job was cancelled or paused, the worker ends, the claim was taken over, there is no
+                room on the disk, or something is in the way that somebody has to mend.
+            OSError: the files cannot be written just now.
         """
         try:
             if self._job.spec.command:
@@ -78,6 +79,8 @@ class ShardWork:
             self._give_up()
             if disk_full(error):
                 self._no_room()
+            if denied(error):
+                self._halt(f"{error}; let the workers read and write there")
             raise
 
     def _pictures(self) -> None:
@@ -108,13 +111,25 @@ class ShardWork:
             self._no_room()
 
     def _no_room(self) -> None:
-        if self._job.spec.queue == "interactive":  # somebody waits for it: better told than halted
-            for item in self._job.members(self._shard):
-                told = "there is no room on the disk of the warehouse"
-                self._job.failures.write(Failure(item, "warehouse", told, "make room there"))
+        if self._job.spec.queue == "interactive":
+            self._fail_all("there is no room on the disk of the warehouse; make room there")
         else:
             self._job.pause_for_room()
         raise Stopped("the disk is full")
+
+    def _halt(self, message: str) -> None:
+        """Stop, because of something that nobody but a person can mend."""
+        if self._job.spec.queue == "interactive":
+            self._fail_all(message)
+        else:
+            self._job.pause_for_fault(message)
+        raise Stopped(message)
+
+    def _fail_all(self, message: str) -> None:
+        """Fail what is left of a job that somebody waits for: better told than halted."""
+        for item in self._job.members(self._shard):
+            if not self._job.settled(item):
+                self._job.failures.write(Failure(item, "warehouse", message))
 
     def _await_room(self) -> bool:
         """Halt the job and wait a little, so that what is rendered need not be rendered again."""
@@ -205,9 +220,23 @@ class ShardWork:
         )
         self._job.tries.forget(item.number)
 
-    def _rendered(self, items: Sequence[Item], rung: int | None) -> Any:
+    def _rendered(self, items: Sequence[Item], rung: int | None) -> Iterator[Picture]:
+        """Yield the pictures of items; none that was made with other weights than those before."""
+        for picture in self._by_renderer(items, rung):
+            if self._job.spec.total > 1:
+                fault = self._job.weights.fault(picture.weights())
+                if fault:
+                    self._halt(f"{fault}; put the former file back and resume, or submit the batch again")
+            yield picture
+
+    def _by_renderer(self, items: Sequence[Item], rung: int | None) -> Iterator[Picture]:
         requests = [item.request for item in items]
-        return self._worker.renderer.render(requests, items[0].size, rung, self._on_step)
+        try:
+            yield from self._worker.renderer.render(requests, items[0].size, rung, self._on_step)
+        except OSError as error:
+            if of_the_disk(error):
+                raise
+            raise RuntimeError(str(error)) from error  # a file that is missing, or none of its kind
 
     def _on_step(self, done: int, total: int) -> None:
         """Look now and then whether the job was cancelled; tell how far it is."""
@@ -215,9 +244,10 @@ class ShardWork:
         if now - self._checked_s < CHECK_EVERY_S:
             return
         self._checked_s = now
-        if self._job.cancelled():
-            raise Stopped("the job was cancelled")
-        self._job.report(done, total)
+        with contextlib.suppress(OSError):  # of the disk: it is met again between two micro-batches
+            if self._job.cancelled():
+                raise Stopped("the job was cancelled")
+            self._job.report(done, total)
 
     def _facts(self, item: Item, watch: Stopwatch) -> dict[str, Any]:
         told = {"job_id": self._job.id, "item": item.number, "shard": self._shard}

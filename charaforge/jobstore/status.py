@@ -35,10 +35,10 @@ class JobStatus:
         ended: the same; "" while it has not.
         rate: items per second, of the last minute in which shards ended; 0 = not known.
         eta_s: seconds left at that rate; None = not known.
-        paused_by: "request" or "disk"; "" where it is not paused.
+        paused_by: "request", "disk" or "fault"; "" where it is not paused.
         step: steps done of the micro-batch at work, where there is one worker.
         steps: its steps in all; 0 = not known.
-        note: what the command at work says.
+        note: what the command at work says, or the fault for which the job is paused.
         failures: the first ones.
     """
 
@@ -114,12 +114,12 @@ class Tally:
     _last: tuple[float, JobStatus] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def status(self) -> JobStatus:
-        """Return how far it is, at most FRESH_S old."""
+    def status(self, fresh: bool = False) -> JobStatus:
+        """Return how far it is, at most FRESH_S old, or as it is now."""
         with self._lock:
             now = time.monotonic()
             small = self.job.spec.total <= SMALL
-            if self._last is None or small or now - self._last[0] >= FRESH_S:
+            if self._last is None or small or fresh or now - self._last[0] >= FRESH_S:
                 self._last = now, self._count()
             return self._last[1]
 
@@ -134,7 +134,7 @@ class Tally:
         state, paused_by = self._state(outcome, done + failed)
         live = state == "running"
         rate = self._rate() if live else 0.0
-        step, steps, note = job.progress() if live else (0, 0, "")
+        step, steps, note = job.progress() if live else (0, 0, job.fault() if paused_by == "fault" else "")
         return JobStatus(
             *(spec.job_id, spec.kind, state, spec.total, done, failed, pending, spec.created),
             ended=str(outcome["ended"]) if outcome else "",
@@ -158,6 +158,8 @@ class Tally:
             return "paused", "request"
         if job.files.exists(job.folder.disk_pause):
             return "paused", "disk"
+        if job.files.exists(job.folder.fault_pause):
+            return "paused", "fault"
         if settled:
             return "running", ""
         held = (job.claims.highest(s, g) for s, g in job.claims.generations().items())
@@ -171,17 +173,9 @@ class Tally:
         failed = sum(mark.failed for mark in self._marks.values())
         for shard in claimed:
             if shard < self.job.spec.shards and f"{shard:05}.json" not in self._marks:
-                more, bad = self._look(shard)
+                more, bad = self.job.looked_at(shard)
                 done, failed = done + more, failed + bad
         return done, failed
-
-    def _look(self, shard: int) -> tuple[int, int]:
-        if self.job.spec.command:
-            return 0, int(self.job.failures.failed(1))
-        members = self.job.members(shard)
-        begun = [item for item in members if self.job.pictures.begun(item)]
-        left = set(members) - set(begun)
-        return len(begun), sum(self.job.failures.failed(item) for item in left)
 
     def _read_marks(self) -> None:
         files, folder = self.job.files, self.job.folder.done

@@ -12,15 +12,16 @@ No broker and no database is needed for any of it; `backend.jobs` only wakes the
 from __future__ import annotations
 
 import re
+import secrets
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from charaforge.config.settings import batch_max_items
 from charaforge.errors import JobConflictError, UnknownNameError, UsageError
 from charaforge.jobstore.claims import Watch
-from charaforge.jobstore.files import Files
+from charaforge.jobstore.files import Files, Stat
 from charaforge.jobstore.folder import JobFolder, new_job_id
 from charaforge.jobstore.job import Job
 from charaforge.jobstore.opens import Opens
@@ -53,7 +54,8 @@ class JobStore:
         self.warehouse, self.root = warehouse, warehouse.batches
         self.files, self.owner, self.watch = files or Files(), owner or this_process(), watch or Watch()
         self.opens = Opens(self.files, self.root / ".open")
-        self._jobs: dict[str, Job] = {}
+        self._jobs: dict[str, tuple[Stat | None, Job]] = {}  # with the spec's file, as it was read
+        self._listed: dict[str, tuple[str, str]] = {}  # created and kind of all jobs that were ever listed
         self._tallies: dict[str, Tally] = {}
         self._missing: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
@@ -136,35 +138,52 @@ class JobStore:
 
     def find(self, job_id: str) -> Job | None:
         """Return a job by its name, or nothing."""
-        known = self._jobs.get(job_id)
-        if known is not None and self.files.exists(known.folder.spec):
-            return known
+        if not JOB_ID.fullmatch(job_id):
+            return None
         folder = JobFolder(self.root / job_id)
-        data = self.files.read(folder.spec) if JOB_ID.fullmatch(job_id) else None
+        stat = self.files.stat(folder.spec)
+        known = self._jobs.get(job_id)
+        if known is not None and stat is not None and known[0] == stat:  # no later job of the same name
+            return known[1]
+        data = self.files.read(folder.spec) if stat is not None else None
         try:
             spec = JobSpec.read(data) if data else None
         except ValueError:
             return None
-        if spec is None:
-            return None
-        return self._remember(folder, spec)
+        return None if spec is None else self._remember(folder, spec, stat)
 
-    def jobs(self, keep: Callable[[JobSpec], bool] | None = None, limit: int = 100) -> list[Job]:
+    def jobs(self, kinds: Collection[str] = (), limit: int = 100) -> list[Job]:
         """Return the newest jobs, newest first.
 
+        Of all the others, which may be hundreds of thousands of single pictures, none is read twice.
+
         Args:
-            keep: which ones; by default all.
+            kinds: which ones; none = all.
             limit: how many at most.
         """
-        found = [job for name in self.files.names(self.root) if (job := self.find(name)) is not None]
-        kept = [job for job in found if keep is None or keep(job.spec)]
-        return sorted(kept, key=lambda job: (job.spec.created, job.id), reverse=True)[:limit]
+        names = self.files.names(self.root)
+        listed = {name: told for name in names if (told := self._told(name)) is not None}
+        with self._lock:
+            self._listed = listed
+        found: list[Job] = []
+        for name in sorted(listed, key=lambda name: (listed[name][0], name), reverse=True):
+            job = self.find(name) if not kinds or listed[name][1] in kinds else None
+            if job is not None:
+                found.append(job)
+            if len(found) == limit:
+                break
+        return found
 
-    def status(self, job: Job) -> JobStatus:
-        """Return state, counts, rate and first failures of a job, at most half a second old."""
+    def status(self, job: Job, fresh: bool = False) -> JobStatus:
+        """Return state, counts, rate and first failures of a job.
+
+        Args:
+            job: the job.
+            fresh: as it is now; by default it may be half a second old.
+        """
         with self._lock:
             tally = self._tallies.setdefault(job.id, Tally(job))
-        return tally.status()
+        return tally.status(fresh)
 
     def items(self, job: Job, first: int = 1, count: int = 100) -> list[ItemView]:
         """Return a page of items, by number.
@@ -205,6 +224,13 @@ class JobStore:
             elif mark not in listed:
                 self.opens.add(*mark)
 
+    def _told(self, name: str) -> tuple[str, str] | None:
+        """Return when a job was made and of what kind it is, from memory where it was listed before."""
+        known = self._listed.get(name)
+        if known is None and (job := self.find(name)) is not None:
+            known = job.spec.created, job.spec.kind
+        return known
+
     def _known(self, job_id: str, fingerprint: str) -> Job | None:
         """Return the job that is there under a name; raise where it is another one."""
         if not job_id:
@@ -230,7 +256,9 @@ class JobStore:
     ) -> Job:
         now = datetime.now(UTC)
         name = job_id or new_job_id()
-        out = self.warehouse.output_folder(now.date(), name).relative_to(self.warehouse.outputs)
+        out = self.warehouse.output_folder(now.date(), name)
+        if job_id and self.files.exists(out):  # with the pictures of a former job of that name
+            out = self.warehouse.output_folder(now.date(), f"{name}-{secrets.token_hex(3)}")
         spec = JobSpec(
             job_id=name,
             kind=kind,
@@ -238,7 +266,7 @@ class JobStore:
             created=now.isoformat(timespec="milliseconds"),
             total=prepared.total,
             shards=prepared.shards,
-            out=out.as_posix(),
+            out=out.relative_to(self.warehouse.outputs).as_posix(),
             shared=prepared.shared,
             items_sha256=prepared.sha256,
             fingerprint=fingerprint,
@@ -246,15 +274,20 @@ class JobStore:
             command=command,
         )
         self.opens.add(name, queue)
+        folder = JobFolder(self.root / name)
         if not write_job(self.files, self.root, spec, prepared):
             known = self._known(name, fingerprint)
-            if known is not None:
-                return known
-        job = self._remember(JobFolder(self.root / name), spec)
+            if known is None:
+                raise JobConflictError(
+                    f"the job {name} cannot be made: {folder.path} is there and is no job",
+                    "take another name, or move that away",
+                )
+            return known
+        job = self._remember(folder, spec, self.files.stat(folder.spec))
         job.events.tell("submitted", total=spec.total, shards=spec.shards)
         return job
 
-    def _remember(self, folder: JobFolder, spec: JobSpec) -> Job:
+    def _remember(self, folder: JobFolder, spec: JobSpec, stat: Stat | None) -> Job:
         outputs = self.warehouse.outputs
         job = Job(self.files, folder, spec, outputs, self.watch, self.owner, self.opens)
         with self._lock:
@@ -262,5 +295,8 @@ class JobStore:
                 old = next(iter(self._jobs))
                 del self._jobs[old]
                 self._tallies.pop(old, None)
-            self._jobs[spec.job_id] = job
+            self._jobs[spec.job_id] = stat, job
+            self._tallies.pop(spec.job_id, None)
+            if spec.job_id in self._listed:
+                self._listed[spec.job_id] = spec.created, spec.kind
         return job

@@ -85,8 +85,11 @@ def write_job(files: Files, root: Path, spec: JobSpec, prepared: Prepared) -> bo
         files.write(hidden.spec, spec.data())
         parts = (hidden.items, hidden.items_index, hidden.shards_index, hidden.spec)
         if spec.queue == "batch":
-            files.flush(parts)
-        return files.publish(hidden.path, root / spec.job_id)
+            files.flush((*parts, hidden.path))
+        made = files.publish(hidden.path, root / spec.job_id)
+        if spec.queue == "batch":
+            files.flush((root,))
+        return made
     finally:
         shutil.rmtree(hidden.path, ignore_errors=True)
 

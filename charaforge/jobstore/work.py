@@ -69,13 +69,26 @@ class Worker:
                     raise
                 self._no_room(job)
             except CharaForgeError as error:
-                self._broken(job, error)
+                logger.error("job %s is paused: %s", job.id, error)
+                job.pause_for_fault(error.sentence)  # so that nobody tries again and again
         return "given back"
 
     def alone(self, act: Callable[[], Result]) -> Result:
         """Call something while nothing is being rendered; return what it returns."""
         with self._lock:
             return act()
+
+    def close(self, patience_s: float = 60.0) -> None:
+        """End, after what is at work: pictures that are rendered still become files.
+
+        Args:
+            patience_s: so long it is waited for; what takes longer is rendered again by others.
+        """
+        if self._lock.acquire(timeout=patience_s):
+            try:
+                self.executor.shutdown()
+            finally:
+                self._lock.release()
 
     @property
     def busy(self) -> bool:
@@ -117,12 +130,6 @@ class Worker:
                 job.claims.claim(claim.shard, claim, "released", self.store.owner)
         self._after(job)
         return "done" if done else "given back"
-
-    def _broken(self, job: Job, error: CharaForgeError) -> None:
-        """Halt a job whose files cannot be read, so that nobody tries again and again."""
-        logger.error("job %s is paused: %s", job.id, error)
-        job.pause()
-        job.events.tell("paused", by="fault", message=error.message)
 
     def _no_room(self, job: Job) -> None:
         try:

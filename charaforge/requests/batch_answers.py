@@ -68,7 +68,10 @@ class BatchStatus(BaseModel):
     ended: str = Field("", description="the same; empty while it has not")
     rate: float = Field(0.0, description="pictures per second, of the last minute; 0 = not known")
     eta_s: float | None = Field(None, description="seconds left at that rate")
-    paused_by: str = Field("", description="request, or disk: it goes on when there is room")
+    paused_by: str = Field(
+        "", description="request; disk: it goes on when there is room; fault: see `note`, mend it and resume"
+    )
+    note: str = Field("", description="the fault for which it is paused")
     failures: list[ItemFailure] = Field([], description="the first ones")
     folder: str = Field("", description="where its pictures are, behind /images and in the outputs folder")
     options: dict[str, Any] = Field({}, description="what else was asked for")

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from charaforge.errors import JobConflictError, UnknownNameError, UsageError
 from charaforge.jobstore.folder import picture_path
+from charaforge.jobstore.job import Job
 from charaforge.jobstore.planning import group_key, plan
 from charaforge.jobstore.spec import Wish
 from charaforge.jobstore.store import JobStore
@@ -137,3 +139,48 @@ def test_a_page_of_items(store: JobStore) -> None:
     assert views[0].image_path == job.pictures.png(2)
     assert json.loads(job.pictures.sidecar(2).read_text(encoding="utf-8"))["image"] == "0002.png"
     assert store.items(job, first=6) == []
+
+
+def test_a_name_that_is_used_again_is_another_job(store: JobStore) -> None:
+    """`gc` deletes jobs that have ended; other processes still remember them."""
+    other = JobStore(store.warehouse)
+    first = store.submit([wish(1, prompt="a cat"), wish(2)], job_id="night", fingerprint="f")
+    first.pictures.commit(1, b"a cat", {})
+    assert other.status(other.job("night")).total == store.status(first).total == 2
+    shutil.rmtree(first.folder.path)
+    second = store.submit([wish(1, prompt="a dog")], job_id="night", fingerprint="g")
+    for one in (store, other):
+        job = one.job("night")
+        assert job.items.item(1).request["prompt"] == "a dog"
+        assert (one.status(job).total, one.status(job).done) == (1, 0)
+    assert second.pictures.out != first.pictures.out
+
+
+def test_a_folder_that_is_no_job_is_told_and_not_taken_for_one(store: JobStore) -> None:
+    rest = store.root / "night" / "done"  # what a deletion left that could not be finished
+    rest.mkdir(parents=True)
+    (rest / "00000.json").touch()
+    with pytest.raises(JobConflictError, match="night"):
+        store.submit([wish(1)], job_id="night", fingerprint="f")
+
+
+def test_listing_reads_no_job_twice(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(20):
+        store.submit([wish(number)], kind="picture", queue="interactive")
+    made = [store.submit([wish(number)]) for number in range(3)]
+    one = JobStore(store.warehouse)
+    assert [job.id for job in one.jobs(("batch",))] == [job.id for job in reversed(made)]
+    read: list[str] = []
+    original = one.find
+
+    def find(name: str) -> Job | None:
+        read.append(name)
+        return original(name)
+
+    monkeypatch.setattr(one, "find", find)
+    newest = store.submit([wish(9)])
+    assert [job.id for job in one.jobs(("batch",), limit=2)] == [newest.id, made[2].id]
+    assert set(read) == {newest.id, made[2].id}
+    shutil.rmtree(newest.folder.path)
+    assert [job.id for job in one.jobs(("batch",))] == [job.id for job in reversed(made)]
+    assert len(one.jobs()) == 23

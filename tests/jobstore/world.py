@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,12 +32,16 @@ class Drawn:
 
     request: Mapping[str, Any]
     size: int
+    made_with: Mapping[str, str] = field(default_factory=dict)
 
     def png(self) -> bytes:
         return drawn(self.request, self.size)
 
     def facts(self) -> Mapping[str, Any]:
         return {"seed": self.request["seed"]}
+
+    def weights(self) -> Mapping[str, str]:
+        return self.made_with
 
 
 def drawn(request: Mapping[str, Any], size: int) -> bytes:
@@ -51,6 +55,7 @@ class Rendering:
     rendered: list[int] = field(default_factory=list)
     trouble: Callable[[list[int]], None] = lambda seeds: None
     sizes: list[tuple[int, int, int | None]] = field(default_factory=list)
+    weights: dict[str, str] = field(default_factory=dict)
 
     def render(
         self, requests: Sequence[Mapping[str, Any]], size: int, rung: int | None, on_step: OnStep
@@ -60,7 +65,7 @@ class Rendering:
         for request in requests:
             on_step(1, 1)
             self.rendered.append(request["seed"])
-            yield Drawn(request, size)
+            yield Drawn(request, size, dict(self.weights))
 
 
 class WorldFiles(Files):
@@ -155,7 +160,7 @@ class WorldFiles(Files):
     def much_room(self, folder: Path) -> bool:
         return not self.full
 
-    def flush(self, paths: Sequence[Path]) -> None:
+    def flush(self, paths: Iterable[Path]) -> None:
         """Nothing is ever lost here but by crashes."""
 
 

@@ -135,6 +135,8 @@ def _tell(status: BatchStatus) -> int:
     print(f"job:      {status.job_id}")
     paused = f" ({status.paused_by})" if status.paused_by else ""
     print(f"state:    {status.state}{paused}")
+    if status.note:
+        print(f"because:  {status.note}")
     print(f"pictures: {status.done} of {status.total} done, {status.failed} failed, {status.pending} to come")
     if status.rate:
         left = f", {status.eta_s:.0f} s left" if status.eta_s is not None else ""
