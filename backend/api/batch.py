@@ -14,8 +14,8 @@ from backend.api.jobs import Queue
 from backend.api.models import Models
 from backend.core.in_flight import InFlight
 from backend.core.inputs import InputFiles
-from backend.core.problems import ProblemError, invalid, plain_problem, responses
-from backend.jobs.queue import JobQueue, job_id_of
+from backend.core.problems import ProblemError, invalid, responses
+from backend.jobs.queue import JobQueue, job_id_of, taken
 from charaforge.config.settings import batch_max_items
 from charaforge.jobstore.job import Job
 from charaforge.jobstore.spec import Wish
@@ -103,8 +103,7 @@ class Submitter:
 
     def _known(self, job: Job, fingerprint: str) -> Response:
         if job.spec.fingerprint != fingerprint:
-            told = f"the name or key of the job {job.id} stands for another batch; take a new one"
-            raise ProblemError(plain_problem(409, told, "idempotency"))
+            raise taken(job.id)
         return _reply(job, 200, known=True)
 
     def _check(self, batch: Batch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import zipfile
 from collections.abc import Iterator
@@ -74,6 +75,8 @@ def _add(job: Job, number: int, archive: zipfile.ZipFile, sidecars: bool) -> lis
     told = job.pictures.told(number)
     if data is None or said is None or told is None:
         return None
+    if hashlib.sha256(data).hexdigest() != told.get("sha256"):
+        return None  # damaged since: `retry-failed` renders it again
     name = png.relative_to(job.pictures.out).as_posix()
     archive.writestr(_entry(name), data)
     if sidecars:

@@ -30,7 +30,7 @@ def cancel(job_id: str, queue: Queue) -> BatchStatus:
     """Stop within two seconds; what is done stays, a batch that has ended stays as it is."""
     job = batch_of(queue, job_id)
     queue.cancel(job)
-    return status_of(queue, job)
+    return status_of(queue, job, fresh=True)
 
 
 @router.post("/{job_id}/pause", summary="Halt a batch")
@@ -39,7 +39,7 @@ def pause(job_id: str, queue: Queue) -> BatchStatus:
     job = batch_of(queue, job_id)
     with _conflicts_told():
         job.pause()
-    return status_of(queue, job)
+    return status_of(queue, job, fresh=True)
 
 
 @router.post("/{job_id}/resume", summary="Let a batch go on")
@@ -49,7 +49,7 @@ def resume(job_id: str, queue: Queue) -> BatchStatus:
     with _conflicts_told():
         job.resume()
     queue.wake(job)
-    return status_of(queue, job)
+    return status_of(queue, job, fresh=True)
 
 
 @router.post("/{job_id}/retry-failed", summary="Try again what failed")
@@ -59,7 +59,7 @@ def retry_failed(job_id: str, queue: Queue) -> BatchStatus:
     with _conflicts_told():
         job.retry_failed()
     queue.wake(job)
-    return status_of(queue, job)
+    return status_of(queue, job, fresh=True)
 
 
 @router.post(

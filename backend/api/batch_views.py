@@ -29,9 +29,9 @@ def batch_of(queue: JobQueue, job_id: str) -> Job:
     return job
 
 
-def status_of(queue: JobQueue, job: Job) -> BatchStatus:
-    """Return how far a batch is."""
-    told = queue.store.status(job)
+def status_of(queue: JobQueue, job: Job, fresh: bool = False) -> BatchStatus:
+    """Return how far a batch is; `fresh` after something was done to it."""
+    told = queue.store.status(job, fresh)
     names = set(BatchStatus.model_fields) - {"failures", "folder", "options", "scores"}
     scores = scores_of(job) if told.state in ENDED else None
     return BatchStatus(

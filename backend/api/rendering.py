@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from backend.core.inputs import InputFiles
 from backend.core.names import unknown_names
 from backend.core.problems import ProblemError, fault_of, invalid, responses
+from backend.jobs.commands import last_words
 from backend.jobs.queue import JobQueue, picture_of, problem_of_job
 from backend.schemas.pictures import ControlBody, PictureBody
 from charaforge.errors import UnknownNameError
@@ -101,6 +102,7 @@ def job_reply(queue: JobQueue, job: Job) -> JobReply:
         pending=told.pending,
         step=told.step,
         steps=told.steps,
+        note=told.note or (last_words(job) if job.spec.command and told.state == "completed" else ""),
         result=picture_of(job) if single and told.state == "completed" else None,
         problem=problem_of_job(job) if told.total == 1 and told.failed else None,
     )

@@ -42,7 +42,7 @@ _TOLD = {
     409: "a model file is broken, or made for another base; or the Idempotency-Key is still at work",
     413: "the body, or its picture, is too large",
     415: "the body is of another type than the route takes",
-    422: "the body has faults, or names what is not there",
+    422: "the body has faults or names what is not there, or the Idempotency-Key stands for another body",
     500: "a picture could not be rendered",
     503: "no worker, a full queue, or no usable warehouse",
     504: "the job takes too long",

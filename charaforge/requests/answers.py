@@ -31,6 +31,20 @@ class PictureReply(BaseModel):
         return f"/images/{'/'.join(PurePath(self.image_path).parts[-3:])}"
 
 
+class ReportReply(BaseModel):
+    """What a measurement found."""
+
+    status: str = Field(description="measured, or not measurable")
+    passed: bool = Field(description="whether the lower bound reaches the bar, and nothing is copied")
+    report_path: str = Field(description="absolute path of report.html, a page that needs nothing else")
+    json_path: str = Field(description="absolute path of report.json, all numbers")
+    consistency: float | None = Field(None, description="share of the LoRA's pictures accepted, 0 to 1")
+    low: float | None = Field(None, description="lower end of its 95 % interval")
+    high: float | None = Field(None, description="upper end")
+    pictures: int = Field(0, description="pictures that it is made of")
+    why: str = Field("", description="why nothing could be measured")
+
+
 class JobReply(BaseModel):
     """One job, as far as it is."""
 
@@ -42,7 +56,9 @@ class JobReply(BaseModel):
     pending: int = Field(0, description="pictures to come")
     step: int = Field(0, description="steps done of the picture at work")
     steps: int = Field(0, description="its steps in all; 0 = not known")
+    note: str = Field("", description="what its command says, also at its end; or why it is paused")
     result: PictureReply | None = Field(None, description="where the picture is")
+    report: ReportReply | None = Field(None, description="what a measurement found; null: none, or not yet")
     problem: Problem | None = Field(None, description="why there is none")
 
 

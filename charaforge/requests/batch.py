@@ -112,7 +112,10 @@ def _csv_rows(stream: BinaryIO, batch: Batch, reader: Reader) -> Iterator[tuple[
         batch.faults.add(1, "prompt", f"the column is missing; {hint}")
     if batch.faults.count:
         return
-    for number, cells in rows:
+    for seen, (number, cells) in enumerate(rows):
+        if seen == reader.limit:  # sound or not: what is refused has to be kept, too
+            _too_many(stream, batch, reader.limit)
+            return
         found = batch_csv.cells_of(number, cells, batch.columns, batch.faults)
         if found is not None:
             yield number, found

@@ -128,7 +128,7 @@ def test_a_key_queues_once(batches: TestClient) -> None:
     assert again.json()["job_id"] == first.json()["job_id"]
     assert again.json()["known"] is True
     other = submit(batches, "prompt,seed\ny,-1\n", headers=key)
-    assert (other.status_code, other.json()["type"]) == (409, "urn:charaforge:idempotency")
+    assert (other.status_code, other.json()["type"]) == (422, "urn:charaforge:idempotency")
 
 
 def test_a_name_of_the_client_s(batches: TestClient) -> None:
@@ -241,6 +241,46 @@ def test_the_archive_holds_every_picture(batches: TestClient) -> None:
     assert "'@_@" in table[6]
     few = zipfile.ZipFile(io.BytesIO(batches.get(f"{BATCH}/{job_id}/archive?sidecars=false").content))
     assert len(few.namelist()) == 7
+
+
+def test_the_archive_leaves_out_what_is_damaged(batches: TestClient) -> None:
+    job_id = queued(batches, "prompt,seed\nx,1..5\n")
+    ended(batches, job_id)
+    item = batches.get(f"{BATCH}/{job_id}/items").json()["items"][2]
+    Path(item["image_path"]).write_bytes(b"cut off")
+    archive = zipfile.ZipFile(io.BytesIO(batches.get(f"{BATCH}/{job_id}/archive").content))
+    assert "0003.png" not in archive.namelist()
+    assert len(archive.read("pictures.csv").decode().splitlines()) == 5
+    batches.post(f"{BATCH}/{job_id}/retry-failed")
+    ended(batches, job_id)
+    archive = zipfile.ZipFile(io.BytesIO(batches.get(f"{BATCH}/{job_id}/archive").content))
+    assert "0003.png" in archive.namelist()
+
+
+def test_a_batch_that_is_halted_for_a_fault_says_why(batches: TestClient) -> None:
+    job_id = queued(batches, "prompt,seed\nx,1..2000\n")
+    job = batches.app.state.queue.store.job(job_id)  # type: ignore[attr-defined]
+    job.pause_for_fault("the lora charA was replaced")
+    told = batches.get(f"{BATCH}/status/{job_id}").json()
+    assert (told["state"], told["paused_by"], told["note"]) == (
+        *("paused", "fault"),
+        "the lora charA was replaced",
+    )
+    assert batches.get(f"{API}/jobs/{job_id}").json()["note"] == "the lora charA was replaced"
+    assert batches.post(f"{BATCH}/{job_id}/resume").json()["state"] in ("queued", "running")
+    batches.post(f"{BATCH}/cancel/{job_id}")
+
+
+def test_a_batch_that_is_written_is_not_refused(batches: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk fills up between the two: somebody who sent it again would have it twice."""
+
+    def full(job: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    dispatcher = batches.app.state.queue.station.dispatcher  # type: ignore[attr-defined]
+    monkeypatch.setattr(dispatcher, "top_up", full)
+    job_id = queued(batches, "prompt,seed\nx,1..3\n")
+    assert batches.post(f"{BATCH}/cancel/{job_id}").status_code == 200
 
 
 def test_verify_finds_what_was_changed(batches: TestClient) -> None:

@@ -65,7 +65,7 @@ def test_eval(service: TestClient, warehouse: Warehouse) -> None:
     args = command(service, "/eval/report", {"lora": "mine", "max_prompts": 3})
     assert (args.lora, args.max_prompts, args.seeds) == ("mine", 3, 4)
     assert args.prompts.is_file()
-    assert Path(args.out) == warehouse.outputs / "eval" / "mine"
+    assert Path(args.out).parent == warehouse.outputs / "eval"
 
 
 def test_a_key_queues_once(service: TestClient, warehouse: Warehouse) -> None:
@@ -73,7 +73,7 @@ def test_a_key_queues_once(service: TestClient, warehouse: Warehouse) -> None:
     first, again = (service.post(f"{API}/train", json=body, headers=key) for _ in range(2))
     assert first.json()["job_id"] == again.json()["job_id"]
     other = service.post(f"{API}/train", json={**body, "steps": 5}, headers=key)
-    assert (other.status_code, other.json()["type"]) == (409, "urn:charaforge:idempotency")
+    assert (other.status_code, other.json()["type"]) == (422, "urn:charaforge:idempotency")
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,15 @@ def test_too_many_rows_are_counted_and_none_is_queued() -> None:
     assert batch.items == []
 
 
+def test_faulty_rows_count_too() -> None:
+    """Each is kept to be given back, so there must be an end to them."""
+    for row in ("x,one\n", "x,1,2\n", ",1\n"):
+        batch = read("prompt,seed\n" + row * 1001)
+        assert "1,001 rows, more than 1,000 pictures" in str(batch.faults.of_the_file[0])
+        assert len(batch.faults.refused) == 1000
+    assert len(read("prompt,seed\n" + "x,one\n\n" * 1000).faults.refused) == 1000
+
+
 def test_a_huge_range_is_not_expanded() -> None:
     start = time.monotonic()
     assert "more than 1,000 pictures" in read("prompt,seed\nx,0..4294967295\n").faults.listed[0].message
