@@ -5,15 +5,15 @@ from pathlib import Path
 
 from charaforge.evaluation.results import Evaluation
 from charaforge.evaluation.tables import arm_rows, markdown, measure_rows
-from charaforge.evaluation.verdict import verdict
-from charaforge.forge.effort import CERTIFICATE_PROMPTS, Effort
+from charaforge.evaluation.verdict import counted, told_rate, verdict
+from charaforge.forge.effort import CERTIFICATE_PROMPTS
 from charaforge.forge.plan import ForgePlan
 from charaforge.warehouse.atomic import write_text
 
 _FULL_SEEDS = 4
 
 
-def write_certificate(e: Evaluation, plan: ForgePlan, effort: Effort, path: Path) -> Path:
+def write_certificate(e: Evaluation, plan: ForgePlan, path: Path) -> Path:
     """Write ``CERTIFICATE.md``; nothing in it depends on the clock."""
     told = verdict(e)
     parts = [
@@ -22,7 +22,7 @@ def write_certificate(e: Evaluation, plan: ForgePlan, effort: Effort, path: Path
         told.paragraph,
         markdown(arm_rows(e)),
         "## How the checkpoint was chosen",
-        _choice(e, effort),
+        _choice(e),
         "## Everything else that was measured",
         markdown(measure_rows(e)),
         "## What it holds for",
@@ -33,7 +33,7 @@ def write_certificate(e: Evaluation, plan: ForgePlan, effort: Effort, path: Path
     return path
 
 
-def _choice(e: Evaluation, effort: Effort) -> str:
+def _choice(e: Evaluation) -> str:
     choice = e.choice
     if choice is None:
         return "It was given, not chosen."
@@ -51,10 +51,11 @@ def _choice(e: Evaluation, effort: Effort) -> str:
                 ", ".join(one.faults) or "–",
             )
         )
-    return (
-        f"{len(choice.checkpoints)} checkpoints on {len(choice.prompts)} × 1 pictures; the best "
-        f"{effort.finalists} on {len(choice.prompts)} × {effort.seeds}.\n\n{markdown(rows)}"
-    )
+    looked_at = counted(len(choice.checkpoints), "checkpoint")
+    closer = counted(sum(one.measured is not None for one in choice.checkpoints), "finalist")
+    prompts = len(choice.prompts)
+    told = f"{looked_at} on {prompts} × 1 pictures, {closer} on {prompts} × {len(choice.seeds)}."
+    return f"{told}\n\n{markdown(rows)}"
 
 
 def _named(e: Evaluation, plan: ForgePlan) -> list[tuple[str, str]]:
@@ -64,21 +65,25 @@ def _named(e: Evaluation, plan: ForgePlan) -> list[tuple[str, str]]:
         ("base", f"{e.model}, sha256 {e.model_sha256[:16]}"),
         ("references", f"{len(e.references)} held-out pictures"),
         ("impostors", ", ".join(f"{one.pictures:,} {one.kind}" for one in e.impostors)),
-        ("threshold", f"{e.threshold.value:.4f} at {e.threshold.rate:.2%} false accepts"),
-        ("prompts", f"{_file(plan.fresh_prompts or plan.prompts)}, {len(e.prompts)} × {len(e.seeds)} seeds"),
+        ("threshold", f"{e.threshold.value:.4f} at {told_rate(e.threshold)}"),
+        ("prompts", f"{_file(plan.fresh_prompts or plan.prompts)}, {_extent_of(e)}"),
         *judges,
-        *((name, value) for name, value in e.settings.items() if name in ("pictures", "sampler", "guidance")),
+        *((name, value) for name, value in e.settings.items() if name not in ("LoRA weight", "prompts file")),
     ]
 
 
 def _extent(e: Evaluation) -> str:
     """Say whether it is a full certificate, or which numbers are missing to one."""
     if len(e.prompts) >= CERTIFICATE_PROMPTS and len(e.seeds) >= _FULL_SEEDS:
-        return f"Full: {len(e.prompts)} prompts × {len(e.seeds)} seeds."
+        return f"Full: {_extent_of(e)}."
     return (
-        f"Short: {len(e.prompts)} prompts × {len(e.seeds)} seeds. A certificate to be published calls for "
+        f"Short: {_extent_of(e)}. A certificate to be published calls for "
         f"{CERTIFICATE_PROMPTS} × {_FULL_SEEDS}: `charaforge forge … --certificate`."
     )
+
+
+def _extent_of(e: Evaluation) -> str:
+    return f"{counted(len(e.prompts), 'prompt')} × {counted(len(e.seeds), 'seed')}"
 
 
 def _file(path: Path) -> str:

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from charaforge.config import parse
+from charaforge.evaluation.apart import check_apart
 from charaforge.evaluation.judges import open_judges
 from charaforge.evaluation.plan import EvaluationPlan
-from charaforge.evaluation.study import trait_finder, yardstick_of
+from charaforge.evaluation.selection import parted
+from charaforge.evaluation.study import measurable_prompts, poses_of, trait_finder, yardstick_of
 from charaforge.evaluation.subject import load_subject
 from charaforge.forge.effort import Effort, fitting, ladder, usual, whole_steps
 from charaforge.forge.pace import measured_pace
@@ -22,16 +24,19 @@ def decided(plan: ForgePlan, table: Path, warehouse: Warehouse) -> dict[str, Any
     """Set the threshold, and turn the budget into counts; measures the pace where there is a budget.
 
     Raises:
-        NotMeasurableError: real pictures are not accepted, or there is nobody to tell them from; said before
-            anything is trained.
+        NotMeasurableError: real pictures are not accepted, there is nobody to tell them from, or a pose is
+            empty; said before anything is trained.
         UsageError: the budget is too small.
     """
     registry = Registry(warehouse)
     base = registry.get(plan.model, "base")
     started = time.monotonic()
     subject = load_subject(table, plan.character, warehouse, trait_finder(registry, base))
+    check_apart(subject)
     judges = open_judges(registry, base, subject, plan.impostors)
     yardstick_of(judges, subject)
+    if plan.pose_dir is not None:
+        poses_of(measurable_prompts(plan.fresh_prompts or plan.prompts), plan.pose_dir, judges, base)
     looking_s = time.monotonic() - started
     config = training_config(plan, table, warehouse)
     posed = plan.pose_dir is not None
@@ -39,9 +44,20 @@ def decided(plan: ForgePlan, table: Path, warehouse: Warehouse) -> dict[str, Any
         effort = _changed(usual(config.max_train_steps, plan.certificate, posed, plan.sheet), plan)
         return {"effort": effort.model_dump(mode="json"), "pace": None}
     pace = measured_pace(plan, config, judges, looking_s, warehouse)
-    rungs = [_changed(effort, plan) for effort in ladder(config.max_train_steps, posed, plan.sheet)]
+    rungs = ladder(config.max_train_steps, posed, plan.sheet, plan.certificate)
+    rungs = [_changed(effort, plan) for effort in rungs]
     effort = fitting(plan.budget_s, rungs, pace, plan.strict_budget)
     return {"effort": effort.model_dump(mode="json"), "pace": pace.model_dump()}
+
+
+def check_prompts(plan: ForgePlan) -> None:
+    """Refuse prompts that nothing could be measured with, before anything is done.
+
+    Raises:
+        NotMeasurableError: they have faults, or are too few.
+        UsageError: a file of them cannot be read.
+    """
+    parted(measurable_prompts(plan.prompts)[: plan.max_prompts], plan.fresh_prompts, plan.max_prompts)
 
 
 def training_config(
@@ -90,7 +106,7 @@ def evaluation_plan(plan: ForgePlan, effort: Effort, table: Path) -> EvaluationP
 
 def _changed(effort: Effort, plan: ForgePlan) -> Effort:
     """What the plan says itself goes before what was found."""
-    checkpoints = plan.checkpoints or effort.checkpoints
+    checkpoints = min(plan.checkpoints or effort.checkpoints, plan.steps or effort.steps)
     prompts = plan.max_prompts or effort.prompts
     return effort.model_copy(
         update={

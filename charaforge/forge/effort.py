@@ -79,15 +79,20 @@ def usual(steps: int, certificate: bool, posed: bool, sheet: bool) -> Effort:
     return full.model_copy(update={"fresh": CERTIFICATE_PROMPTS}) if certificate else full
 
 
-def ladder(steps: int, posed: bool, sheet: bool) -> list[Effort]:
+def ladder(steps: int, posed: bool, sheet: bool, certificate: bool = False) -> list[Effort]:
     """What may be spent, from the most to the least.
 
     Args:
         steps: Training steps of the base's preset.
         posed: Whether poses are measured too.
         sheet: Whether a character sheet is drawn.
+        certificate: Whether the numbers come from 100 × 4 pictures, however little else there is time for.
     """
-    return [_rung(index, steps, posed, sheet) for index in range(len(_LADDER))]
+    rungs = [_rung(index, steps, posed, sheet) for index in range(len(_LADDER))]
+    if not certificate:
+        return rungs
+    full = {"prompts": USUAL_PROMPTS, "fresh": CERTIFICATE_PROMPTS, "seeds": rungs[0].seeds}
+    return [one.model_copy(update=full) for one in rungs]
 
 
 def fitting(budget_s: float, rungs: Sequence[Effort], pace: Pace, strict: bool = True) -> Effort:

@@ -32,11 +32,15 @@ class Record:
     Args:
         path: Of ``forge.json``; what an earlier run wrote there is taken up.
         plan: What the run was asked for, as JSON values.
+
+    Attributes:
+        earlier: What the run before was asked for; empty for the first.
     """
 
     def __init__(self, path: Path, plan: Values) -> None:
         self._path = path
         told = _read(path)
+        self.earlier: dict[str, Any] = told.get("plan", {})
         self._told: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "charaforge": __version__,

@@ -9,7 +9,6 @@ Every step can be killed and goes on; what is done is not done again, and the nu
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +18,13 @@ from charaforge.curation.dataset import Dataset
 from charaforge.errors import NotMeasurableError, UsageError
 from charaforge.evaluation.checkpoints import adopt
 from charaforge.evaluation.publish import numbers, publish, publish_refusal
+from charaforge.evaluation.report import show_sheet
 from charaforge.evaluation.report.schema import read_report
 from charaforge.evaluation.results import Evaluation, Refusal
 from charaforge.evaluation.selection import SelectionPlan, select
 from charaforge.forge.certificate import write_certificate
 from charaforge.forge.curating import check_enough, curated, folder_digest
-from charaforge.forge.deciding import decided, evaluation_plan, training_config
+from charaforge.forge.deciding import check_prompts, decided, evaluation_plan, training_config
 from charaforge.forge.effort import Effort, Pace, told_minutes
 from charaforge.forge.plan import ForgePlan
 from charaforge.forge.record import Record, alone
@@ -34,7 +34,7 @@ from charaforge.training.run import set_aside
 from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.registry import Registry
 
-REPORT, SHEET, RECORD = "report.html", "sheet.png", "forge.json"
+REPORT, SHEET, RECORD, CERTIFICATE = "report.html", "sheet.png", "forge.json", "CERTIFICATE.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,7 @@ class _Road:
     def walk(self) -> ForgeEnd:
         """All steps; what is done is not done again."""
         self._check_name()
+        check_prompts(self._plan)
         table = self._curate()
         effort, pace = self._decide(table)
         trained = self._train(table, effort, pace)
@@ -96,7 +97,9 @@ class _Road:
         sheet = self._sheet(table, told) if self._plan.sheet else None
         evaluation = read_report(self._plan.out / "report.json")
         assert isinstance(evaluation, Evaluation)
-        certificate = write_certificate(evaluation, self._plan, effort, self._lora / "CERTIFICATE.md")
+        if sheet is not None:
+            show_sheet(self._plan.out / REPORT, sheet)
+        certificate = write_certificate(evaluation, self._plan, self._lora / CERTIFICATE)
         self._record.finish({"status": "measured", **numbers(evaluation)})
         seconds = self._record.seconds
         return ForgeEnd(evaluation, self._lora, self._plan.out / REPORT, certificate, sheet, seconds)
@@ -145,16 +148,17 @@ class _Road:
     def _make_room(self, inputs: Mapping[str, Any]) -> None:
         """Put aside what this forging trained on other inputs."""
         if self._record.begun("train", inputs):
+            put_aside(self._lora)
             set_aside(self._lora)
-            shutil.rmtree(self._lora / "checkpoints", ignore_errors=True)
 
     def _check_name(self) -> None:
         """Refuse the name of a LoRA that somebody else made."""
         taken = (self._lora / "state").exists() or any(self._lora.glob("*.safetensors"))
-        if taken and not self._record.knows_training:
+        whose = self._record.earlier.get("character", self._plan.character)
+        if taken and (not self._record.knows_training or whose != self._plan.character):
+            maker = f"that of {whose}" if self._record.knows_training else "which this forging did not make"
             raise UsageError(
-                f"{self._lora} holds another LoRA, which this forging did not make",
-                "give another --lora NAME, or move it away",
+                f"{self._lora} holds another LoRA, {maker}", "give another --lora NAME, or move it away"
             )
 
     def _others(self) -> dict[str, Any]:
@@ -185,6 +189,8 @@ class _Road:
             publish(evaluation.model_copy(update={"seconds": timed}), plan.out, self._warehouse)
             return dict(numbers(evaluation))
 
+        if not _is_readable(plan.out / "report.json"):
+            self._record.forget("choose")
         about = _about(effort.pictures * pace.picture_s if pace else None)
         forecast = f"up to {effort.pictures} pictures{about}"
         return self._record.step("choose", inputs, work, plan.out / "report.json", forecast)
@@ -231,6 +237,25 @@ def _about(seconds: float | None) -> str:
 def _listing(place: Path) -> list[list[Any]]:
     files = [place] if place.is_file() else sorted(one for one in place.rglob("*") if one.is_file())
     return [[str(one), one.stat().st_size] for one in files]
+
+
+def put_aside(lora: Path) -> None:
+    """Rename a LoRA's checkpoints (`checkpoints-1` …), with what was said of them, so that none are mixed."""
+    checkpoints = lora / "checkpoints"
+    if not checkpoints.is_dir():
+        return
+    for name in (CERTIFICATE, "chosen.json"):
+        if (lora / name).is_file():
+            (lora / name).rename(checkpoints / name)
+    checkpoints.rename(lora / f"checkpoints-{sum(1 for _ in lora.glob('checkpoints-*')) + 1}")
+
+
+def _is_readable(report: Path) -> bool:
+    """Whether a report is there that this version can read."""
+    try:
+        return isinstance(read_report(report), Evaluation)
+    except (OSError, ValueError):
+        return False
 
 
 def _sha256(path: Path) -> str:

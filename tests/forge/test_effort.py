@@ -44,6 +44,13 @@ def test_the_rule_and_the_certificate() -> None:
     assert full.pictures - rule.pictures == 60 * 4 * 3
 
 
+def test_a_certificate_is_one_in_any_budget() -> None:
+    for effort in ladder(400, posed=False, sheet=True, certificate=True):
+        assert (effort.fresh, effort.seeds, effort.prompts) == (100, 4, 40)
+    pictures = [one.pictures for one in ladder(400, posed=False, sheet=True, certificate=True)]
+    assert pictures == sorted(pictures, reverse=True)
+
+
 def test_pictures_are_counted_as_they_are_made() -> None:
     asked = Effort(
         steps=8, checkpoints=2, finalists=3, weights=(0.6,), prompts=3, fresh=4, seeds=2, drift=3, sheet=False

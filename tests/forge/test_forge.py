@@ -104,7 +104,9 @@ def check_what_is_there(forging: Forging) -> None:
     ]
     certificate = (lora / "CERTIFICATE.md").read_text(encoding="utf-8")
     assert certificate.startswith(f"# No certificate: {LORA}\n")
-    assert "Short: 2 prompts × 1 seeds." in certificate
+    assert "Short: 2 prompts × 1 seed." in certificate
+    assert "2 checkpoints on 2 × 1 pictures, " in certificate
+    assert "| impostors from gallery.npz |" in certificate
     assert "## Measured" in (lora / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert record["result"]["ccr_low"] == json.loads((lora / "chosen.json").read_text())["ccr_low"]
 
@@ -146,6 +148,17 @@ def test_a_finished_forging_says_the_same_again_at_once(
 
 
 @pytest.mark.launch
+def test_a_report_of_another_version_is_made_anew(
+    forging: Forging, whole: tuple[dict[str, Any], float]
+) -> None:
+    report = forging.out / "report.json"
+    report.write_text('{"status": "measured", "schema_version": 1}', encoding="utf-8")
+    code, _ = forging.run()
+    assert code == 4, forging.errors()[-3000:]
+    assert forging.numbers() == whole[0]
+
+
+@pytest.mark.launch
 @pytest.mark.usefixtures("whole")
 def test_a_budget_of_a_second_is_told_what_it_would_take(forging: Forging) -> None:
     code, _ = forging.run("--budget", "1s")
@@ -162,3 +175,9 @@ def test_other_settings_train_anew_and_mix_no_checkpoints(forging: Forging) -> N
     lora = forging.warehouse.lora_folder(LORA)
     assert [path.name for path in (lora / "checkpoints").iterdir()] == [f"{LORA}-step00000002.safetensors"]
     assert (lora / "state-1").is_dir()
+    kept = sorted(path.name for path in (lora / "checkpoints-1").iterdir())
+    trained = [f"{LORA}-step0000000{step}.safetensors" for step in (2, 4)]
+    assert kept == ["CERTIFICATE.md", "chosen.json", *trained]
+    assert f"sha256 {json.loads((lora / 'chosen.json').read_text())['lora_sha256'][:16]}" in (
+        lora / "CERTIFICATE.md"
+    ).read_text(encoding="utf-8")

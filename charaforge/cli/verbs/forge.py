@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from charaforge.cli.eval_options import is_given
 from charaforge.cli.shipped import FRESH_PROMPTS, PROMPTS, shipped
 from charaforge.errors import ExitCode, NotMeasurableError, UsageError
 from charaforge.warehouse.bootstrap import bootstrap
@@ -127,8 +129,7 @@ def plan_of(args: argparse.Namespace, warehouse: Warehouse) -> ForgePlan:
     base = Registry(warehouse).get(args.model or default_model(), "base")
     training = settings_of(args.set)
     rank = training.get("rank", preset(base).get("rank", 16))
-    words = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{args.character}_{base.name}_r{rank}").strip("-.")
-    lora = args.lora or words
+    lora = args.lora or lora_id(args.character, base.name, rank)
     extent = {
         "budget_s": seconds_of(args.budget) if args.budget else None,
         "certificate": args.certificate,
@@ -151,6 +152,15 @@ def plan_of(args: argparse.Namespace, warehouse: Warehouse) -> ForgePlan:
         **extent,
     }
     return parse(ForgePlan, told, "charaforge forge")
+
+
+def lora_id(character: str, base: str, rank: object) -> str:
+    """The LoRA's name; where file names cannot spell the character, six digits of its sha256."""
+    spelt = character
+    if not character.isascii():
+        rest = re.sub(r"[^A-Za-z0-9._-]+", "-", character).strip("-.")
+        spelt = f"{rest}-{hashlib.sha256(character.encode()).hexdigest()[:6]}"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{spelt}_{base}_r{rank}").strip("-.")
 
 
 def seconds_of(text: str) -> float:
@@ -184,7 +194,7 @@ def settings_of(pairs: list[str]) -> dict[str, Any]:
 
 def command_of(args: argparse.Namespace) -> str:
     """The command line that goes on with it."""
-    given = {key: value for key, value in vars(args).items() if value not in (None, "", False, [])}
+    given = {key: value for key, value in vars(args).items() if is_given(value)}
     words = ["charaforge", "forge", str(given.pop("folder"))]
     for key, value in given.items():
         if key == "verbose":

@@ -22,7 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="FILE", help="PNG file [default: sheet.png in the warehouse's outputs]"
     )
     parser.add_argument("--model", metavar="NAME", help="base model [default: the LoRA's]")
-    parser.add_argument("--character", metavar="NAME", help="title [default: the LoRA's trigger word]")
+    parser.add_argument(
+        "--character",
+        metavar="NAME",
+        help="title, and the trigger word of a LoRA that does not say its own [default: its trigger word]",
+    )
     parser.add_argument("--weight", type=float, metavar="W", help="of the LoRA [default: the chosen one]")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of every picture [default: 1]")
     parser.add_argument("--steps", type=int, default=20, metavar="N", help="denoising steps [default: 20]")
@@ -30,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw the sheet; print where it is."""
+    if args.out and (args.out.suffix.lower() != ".png" or args.out.is_dir()):
+        raise UsageError(f"--out {args.out}", "give a file that ends in .png")
     warehouse = bootstrap()
     name = lora_name(args.lora, warehouse)
     record = record_of(name, warehouse)
@@ -45,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         "lora": name,
         "model": model,
         "character": character,
+        "trigger": "" if record else args.character or "",
         "outfit": usual_outfit(table, character) if table and table.is_file() else "",
         "weight": _chosen_weight(name, warehouse) if args.weight is None else args.weight,
         "seed": args.seed,

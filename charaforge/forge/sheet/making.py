@@ -33,6 +33,7 @@ class SheetPlan(StrictModel):
     lora: str = Field(description="registry name of the LoRA, or of a checkpoint: <id>@<step>")
     model: str = Field(description="registry name of its base")
     character: str = Field(description="name of the character, the title")
+    trigger: str = Field("", description="its word in the prompts; empty: as the LoRA's own files say")
     outfit: str = Field("", description="what the character mostly wears; empty: the pictures do not say")
     weight: float = Field(1.0, ge=0, le=4, description="weight of the LoRA")
     seed: int = Field(1, ge=0, description="seed of every picture, so that they differ by their words alone")
@@ -92,8 +93,9 @@ def _request(plan: SheetPlan, base: ModelEntry, words: str) -> GenerationRequest
     mini = _is_mini(base)
     told = f"{MINI_HEAD if mini else REAL_HEAD}, {words}"
     side = native_side(base.card, base.family) * (_UPSCALED if mini else 1)
+    values = {"character": plan.trigger or "[character]", "outfit": plan.outfit}
     return GenerationRequest(
-        prompt=fill_placeholders(told, {"character": "[character]", "outfit": plan.outfit})[0],
+        prompt=fill_placeholders(told, values)[0],
         negative="" if mini else REAL_NEGATIVE,
         model=base.name,
         width=side,
