@@ -139,24 +139,35 @@ def curate(body: CurateBody, commands: Queued) -> Response:
 
 @router.post("/eval/report", status_code=202, summary="Measure how much a LoRA looks like its character")
 def report(body: EvalBody, commands: Queued) -> Response:
-    """Run `charaforge eval` on a worker; the report is in the outputs folder, under `eval/<lora>`."""
+    """Run `charaforge eval` on a worker.
+
+    The reports are in the outputs folder, under `eval/<lora>`; each other choice of settings has a folder of
+    its own beside it, so that no job overwrites the numbers of another.
+    """
+    if body.fresh_prompts is not None and not body.choose:
+        raise ProblemError(_fault("fresh_prompts", "they are asked only with choose", body.fresh_prompts))
     name = commands.lora(body.lora)
-    prompts = commands.place("prompts", body.prompts) or _PROMPTS / PROMPTS
     options = {
         "lora": name,
-        "prompts": prompts,
+        "prompts": commands.place("prompts", body.prompts) or _PROMPTS / PROMPTS,
         "pose_dir": commands.place("pose_dir", body.pose_dir),
-        "out": commands.warehouse.outputs / "eval" / name,
         "dataset": commands.place("dataset", body.dataset),
+        "impostors": commands.place("impostors", body.impostors),
         "character": body.character,
         "model": body.model,
         "seeds": body.seeds,
         "max-prompts": body.max_prompts,
+        "drift-prompts": body.drift_prompts,
         "weight": body.weight,
         "lookalike": commands.lora(body.lookalike) if body.lookalike else None,
         "bar": body.bar,
+        "fresh-prompts": commands.place("fresh_prompts", body.fresh_prompts),
     }
-    return commands("eval", ["eval", *_options(options)])
+    flags = [f"--{flag}" for flag in ("certificate", "choose") if getattr(body, flag)]
+    words = [*_options(options), *flags]
+    usual = body == EvalBody(lora=body.lora)
+    folder = name if usual else f"{name}-{hashlib.sha256(canonical(words)).hexdigest()[:8]}"
+    return commands("eval", ["eval", *words, f"--out={commands.warehouse.outputs / 'eval' / folder}"])
 
 
 def _options(values: Mapping[str, object]) -> list[str]:

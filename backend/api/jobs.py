@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from backend.api.rendering import job_queue, job_reply
+from backend.api.reports import report_of
 from backend.core.problems import responses
 from backend.jobs.queue import JobQueue
 from charaforge.requests.answers import JobReply
@@ -17,8 +18,10 @@ Queue = Annotated[JobQueue, Depends(job_queue)]
 
 @router.get("/{job_id}", summary="How far a job is")
 def job(job_id: str, queue: Queue) -> JobReply:
-    """Answer its state, its steps, and where its picture is."""
-    return job_reply(queue, queue.get(job_id))
+    """Answer its state, its steps, and where its picture is, or what a measurement found."""
+    known = queue.get(job_id)
+    report = report_of(known, queue.store.status(known))
+    return job_reply(queue, known).model_copy(update={"report": report})
 
 
 @router.post("/{job_id}/cancel", summary="Stop a job")

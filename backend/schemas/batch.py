@@ -70,15 +70,26 @@ class EvalBody(StrictModel):
     prompts: FilePath | None = Field(
         None, description="prompts file inside the warehouse; absent: the shipped charA_eval_prompts.json"
     )
-    pose_dir: FilePath | None = Field(None, description="poses named by the prompts")
+    pose_dir: FilePath | None = Field(None, description="poses that the prompts are rendered in as well")
     dataset: FilePath | None = Field(None, description="table with the references; absent: the LoRA's")
     character: Word | None = Field(None, description="whose rows of the table; absent: the LoRA's")
     model: ModelName | None = Field(None, description="base model; absent: the LoRA's")
+    impostors: FilePath | None = Field(
+        None, description="folder or table of other characters; absent: packs and the warehouse's tables"
+    )
     seeds: int = Field(4, ge=1, le=64, description="pictures per prompt")
-    max_prompts: int | None = Field(None, ge=1, description="use only the first so many prompts")
+    max_prompts: int | None = Field(None, ge=2, description="use only the first so many prompts")
+    drift_prompts: int = Field(10, ge=0, description="prompts rendered without the character")
     weight: float = Field(1.0, ge=0.0, le=4.0, description="weight of the LoRA")
     lookalike: LoraName | None = Field(None, description="a lookalike's LoRA, which must not pass")
-    bar: float = Field(0.8, ge=0.0, le=1.0, description="share that the lower bound must reach")
+    bar: float = Field(0.8, gt=0.0, lt=1.0, description="share that the lower bound must reach")
+    certificate: bool = Field(False, description="to be published: say where 100 prompts × 4 are not reached")
+    choose: bool = Field(
+        False, description="choose among its checkpoints and weights, and make the choice the LoRA"
+    )
+    fresh_prompts: FilePath | None = Field(
+        None, description="with `choose`: prompts of the published numbers; absent: the shipped ones, or half"
+    )
 
 
 class GcBody(StrictModel):
