@@ -12,7 +12,7 @@ from charaforge.cli.main import main
 from charaforge.diffusion.bundle import load_bundle
 from charaforge.forge.effort import SHEET_PICTURES
 from charaforge.forge.sheet import usual_outfit
-from charaforge.forge.sheet.drawing import CELL, Strip, draw_page
+from charaforge.forge.sheet.drawing import CELL, Strip, draw_page, font_for
 from charaforge.forge.sheet.words import MINI, REAL, Row
 from charaforge.mini.scenes import all_tags
 from charaforge.warehouse.layout import Warehouse
@@ -59,6 +59,11 @@ def test_the_page_holds_its_pictures_where_their_labels_are() -> None:
     assert (margin == margin[0, 0]).all(), "nothing runs into the margin"
     below = page[-50:, 56 + CELL + 18 :]
     assert (below == below[0, 0]).all(), "the long label is cut"
+
+
+def test_a_name_that_no_font_can_write_is_not_written() -> None:
+    assert font_for("mochi 2 (a)") is not None
+    assert font_for("mochi \ue123") is None, "no sign has that number"
 
 
 def test_the_usual_outfit(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """Puts the pictures of a character sheet on one page, with titles and labels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont
+
+Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 CELL = 264
 """Side of a picture on the page, px."""
@@ -12,6 +15,16 @@ _MARGIN, _GAP, _ROW_GAP, _RADIUS = 56, 18, 34, 14
 _TITLE_PX, _NOTE_PX, _ROW_PX, _LABEL_PX = 46, 20, 24, 17
 _PAPER, _INK, _SOFT, _LINE = (250, 249, 247), (32, 30, 38), (112, 108, 120), (222, 218, 212)
 _ACCENT = (92, 70, 180)
+_SYSTEM_FONTS = (
+    "NotoSansCJK-Regular.ttc",
+    "NotoSans-Regular.ttf",
+    "DejaVuSans.ttf",
+    "YuGothM.ttc",
+    "msgothic.ttc",
+    "Arial Unicode.ttf",
+)
+"""Looked for where Pillow's own font lacks a sign, in the folders where the system keeps fonts."""
+_NO_SIGN = "\uffff"
 _SMOOTH = 4
 """Corners are drawn that many times larger first."""
 
@@ -43,7 +56,7 @@ def draw_page(title: str, notes: Sequence[str], strips: Sequence[Strip]) -> Imag
     page = Image.new("RGB", (width, head + len(strips) * row + _MARGIN - _ROW_GAP), _PAPER)
     pen = ImageDraw.Draw(page)
     pen.rectangle((0, 0, width, 8), fill=_ACCENT)
-    pen.text((_MARGIN, _MARGIN), title, _INK, _font(_TITLE_PX), anchor="lt")
+    pen.text((_MARGIN, _MARGIN), title, _INK, font_for(title, _TITLE_PX) or _font(_TITLE_PX), anchor="lt")
     for index, line in enumerate(notes):
         top = _MARGIN + _TITLE_PX + 14 + index * (_NOTE_PX + 8)
         pen.text((_MARGIN, top), line, _SOFT, _font(_NOTE_PX), anchor="lt")
@@ -99,5 +112,22 @@ def _fitted(pen: ImageDraw.ImageDraw, text: str) -> str:
     return f"{text.rstrip()}…"
 
 
-def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+def font_for(text: str, size: int = _TITLE_PX) -> Font | None:
+    """A font that has all signs of a text: Pillow's own, else one of the system's; None where none has."""
+    return next((font for font in _fonts(size) if _has_all(font, text)), None)
+
+
+def _fonts(size: int) -> Iterator[Font]:
+    yield _font(size)
+    for name in _SYSTEM_FONTS:
+        with suppress(OSError):
+            yield ImageFont.truetype(name, size)
+
+
+def _has_all(font: Font, text: str) -> bool:
+    missing = bytes(font.getmask(_NO_SIGN))
+    return all(bytes(font.getmask(sign)) != missing for sign in text if not sign.isspace())
+
+
+def _font(size: int) -> Font:
     return ImageFont.load_default(size)

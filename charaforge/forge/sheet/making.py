@@ -11,7 +11,7 @@ from pydantic import Field
 from charaforge.config import StrictModel
 from charaforge.evaluation.arms import native_side
 from charaforge.evaluation.rendering import Renderer
-from charaforge.forge.sheet.drawing import Strip, draw_page
+from charaforge.forge.sheet.drawing import Strip, draw_page, font_for
 from charaforge.forge.sheet.words import MINI, MINI_HEAD, REAL, REAL_HEAD, REAL_NEGATIVE
 from charaforge.generation.generator import Generator
 from charaforge.logs import Progress
@@ -69,7 +69,8 @@ def draw_sheet(plan: SheetPlan, warehouse: Warehouse, generator: Generator | Non
         Strip(row.title, f"seed {plan.seed}", [(cell.label, _read(next(left))) for cell in row.cells])
         for row in rows
     ]
-    page = draw_page(plan.character, _notes(plan, base), strips)
+    title = plan.character if font_for(plan.character) else plan.lora
+    page = draw_page(title, _notes(plan, base), strips)
     recipe = {"plan": plan.model_dump(mode="json", exclude={"out"}), "prompts": [one.prompt for one in flat]}
     told = PngInfo()
     told.add_text("charaforge.sheet", json.dumps(recipe, ensure_ascii=False, sort_keys=True))
