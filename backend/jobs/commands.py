@@ -6,6 +6,7 @@ is given back or loses its worker is simply run again.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from charaforge.errors import ExitCode
 from charaforge.jobstore.job import Job
 from charaforge.jobstore.marks import Failure
+from charaforge.logs import EVERY
 
 PROGRAM = (sys.executable, "-m", "charaforge.cli.main")
 POLL_S = 0.2
@@ -29,6 +31,7 @@ _SLUGS: dict[int, str] = {
     ExitCode.FAILED: "failed",
 }
 _LAST_LINES = 6
+_LOGGED = re.compile(r"(DEBUG|INFO|WARNING) [\w.]+: |\[cache\] ")
 
 
 def run_command(job: Job, may_go_on: Callable[[], None]) -> Failure | None:
@@ -47,7 +50,11 @@ def run_command(job: Job, may_go_on: Callable[[], None]) -> Failure | None:
     command = [sys.executable, "-m", "backend.jobs.tether", *PROGRAM]
     with job.folder.log.open("ab") as log:
         process = subprocess.Popen(
-            [*command, *job.spec.command], stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT
+            [*command, *job.spec.command],
+            env={**os.environ, EVERY: "1"},
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
     try:
         _attend(job, process, may_go_on)
@@ -68,7 +75,8 @@ def last_words(job: Job) -> str:
         lines = _tail(job.folder.log).splitlines()
     except FileNotFoundError:
         return ""
-    return "\n".join([line for line in lines if line.strip() and not _BAR.search(line)][-_LAST_LINES:])
+    told = [line for line in lines if line.strip() and not _BAR.search(line) and not _LOGGED.match(line)]
+    return "\n".join(told[-_LAST_LINES:])
 
 
 def _attend(job: Job, process: subprocess.Popen[bytes], may_go_on: Callable[[], None]) -> None:
