@@ -55,6 +55,7 @@ class Faults:
 
     def add(self, row: int, column: str, message: str, value: object = "") -> None:
         """Add a fault; the same one of the same row counts once."""
+        column, message = printable(column), printable(message)
         key = (row, column, message)
         if key in self._seen:
             return
@@ -91,7 +92,7 @@ def refused_csv(columns: Sequence[str], faults: Faults) -> str:
     for cells, reasons in faults.refused.values():
         row = [*(cells.get(column, "") for column in columns), "; ".join(reasons)]
         writer.writerow([safe_cell(str(cell)) for cell in row])
-    return stream.getvalue()
+    return printable(stream.getvalue())
 
 
 def is_formula(cell: str) -> bool:
@@ -109,9 +110,14 @@ def plain_cell(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" and _RISKY.match(cell[1:]) else cell
 
 
+def printable(text: str) -> str:
+    """Return a text without halves of characters, which JSON can name and no encoding can write."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def shortened(value: object) -> str:
     """Return a value as a fault shows it."""
-    text = str(value)
+    text = printable(str(value))
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 

@@ -5,6 +5,7 @@ What most rows share is built once: only words and seeds are looked at row by ro
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -90,12 +91,12 @@ class Reader:
         template = self._template(row, cells)
         words = self._words(row, cells)
         seeds = self._try(row, cells, "seed", lambda: list(seeds_of(cells.get("seed"), self._room())))
-        if template is None or words is None or seeds is None:
+        note = self._try(row, cells, NOTE, lambda: _note(row, cells))
+        if template is None or words is None or seeds is None or note is None:
             return
         self.count += len(seeds) * template.count
         if self.count > self.limit:
             return
-        note = {"row": row, **({NOTE: cells[NOTE]} if NOTE in cells else {})}
         for seed in seeds:
             for single in self._singles(row, cells, template.model_copy(update={**words, "seed": seed})):
                 found.append(BatchItem(single, note))
@@ -248,6 +249,16 @@ def _text_fault(text: str) -> str:
     except ValidationError as error:
         return "; ".join(_without_key(line) for line in fault_lines(error, PictureRequest))
     return ""
+
+
+def _note(row: int, cells: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the sidecars of a row say beside; raise where JSON cannot."""
+    note = {"row": row, **({NOTE: cells[NOTE]} if NOTE in cells else {})}
+    try:
+        json.dumps(note, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError:
+        raise CellFault(NOTE, "holds a number or text that JSON does not have") from None
+    return note
 
 
 def _faults_of(column: str, check: Callable[[], object]) -> dict[str, str]:

@@ -194,6 +194,20 @@ def test_too_many_rows_are_counted_and_none_is_queued() -> None:
     assert batch.items == []
 
 
+@pytest.mark.parametrize("note", ["NaN", '{"a": [1e999]}', '"\\ud800"'])
+def test_a_note_that_no_sidecar_can_hold(note: str) -> None:
+    batch = read(f'[{{"prompt": "x", "note": {note}}}]', "a.json")
+    assert told(batch) == [(1, "note")]
+    assert batch.items == []
+
+
+def test_halves_of_characters_can_be_told() -> None:
+    batch = read('[{"prompt": "\\ud800"}, {"prompt": "x", "\\udfff": 1}]', "a.json")
+    assert len(batch.faults.listed) == 2
+    json.dumps([vars(fault) for fault in batch.faults.listed], ensure_ascii=False).encode()
+    batch.refused().encode()
+
+
 def test_faulty_rows_count_too() -> None:
     """Each is kept to be given back, so there must be an end to them."""
     for row in ("x,one\n", "x,1,2\n", ",1\n"):
