@@ -3,12 +3,12 @@
     python benchmarks/batch.py [--items 64] [--steps 20] [--rounds 9]
 
 Both render the same items with mini-sd in the same micro-batches, encode the pictures and write them. The
-bare loop is `Generator.generate_many` on all items at once; the batch runs embedded in an API, and on a worker
-behind Redis. Each time it is a new process, since two processes that do the very same differ by up to a
-tenth. Rounds alternate, and medians count; the time runs from the first
-picture that is written to the last one, so that neither start nor loading of models is in it. Then an
-interactive request is sent again and again while a batch runs: how long it waits. Exit code 4 where a
-batch has less than 0.95 of the bare loop's throughput.
+bare loop is `Generator.generate_many` on all items at once; the batch runs embedded in an API, and on a
+worker behind Redis. Each time it is a new process, since two processes that do the very same differ by up to
+a tenth. Rounds alternate, and medians count; the time runs from the first picture that is written to the
+last one, so that neither start nor loading of models is in it. Then an interactive request is sent again and
+again while a batch runs: how long it waits. Exit code 4 where a batch has less than 0.95 of the bare loop's
+throughput.
 """
 
 from __future__ import annotations

@@ -177,18 +177,24 @@ def row_of(e: Evaluation) -> dict[str, Any]:
 
 
 def draw_poses(folder: Path) -> None:
-    """Write key points of every pose of the mini world, as JSON files that are called like its tags."""
+    """Write key points of every pose of the mini world, as JSON files that are called like its tags.
+
+    Those that the arms alone tell are there twice: to the feet, and to the hips.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for pose in world.POSES:
+    kinds = [(pose, "full body") for pose in world.POSES]
+    kinds += [(pose, "upper body") for pose in world.UPPER_BODY_POSES]
+    for pose, framing in kinds:
         for turn in range(_POSES_EACH):
+            number = 1 + turn + (_POSES_EACH if framing == "upper body" else 0)
             scene = sample_scene(random.Random(f"forge pose {pose} {turn}"))
-            points = keypoints(replace(scene, pose=pose, framing="full body"))
+            points = keypoints(replace(scene, pose=pose, framing=framing))
             told = {
                 "canvas_width": world.NATIVE_SIDE,
                 "canvas_height": world.NATIVE_SIDE,
                 "people": [{"pose_keypoints_2d": points.ravel().tolist()}],
             }
-            write_json(folder / f"{pose.replace(' ', '_')}_{turn + 1}.json", told)
+            write_json(folder / f"{pose.replace(' ', '_')}_{number}.json", told)
 
 
 _COLUMNS = {

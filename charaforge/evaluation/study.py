@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from charaforge.errors import ConfigError, NotMeasurableError, UsageError
@@ -95,9 +96,10 @@ def poses_of(
             f"there is no pose estimator for pictures of {base.name}, so poses are not measurable",
             "put one into models/pose, or leave out --pose_dir",
         )
-    files, side = assign_poses(prompts, folder), native_side(base.card, base.family)
-    known = {path: read_target(path, side, judges.pose) for path in sorted(set(files.values()))}
-    return files, {name: known[path] for name, path in files.items()}
+    side, estimator = native_side(base.card, base.family), judges.pose
+    read = cache(lambda path: read_target(path, side, estimator))
+    files = assign_poses(prompts, folder, read)
+    return files, {name: read(path) for name, path in files.items()}
 
 
 def measurable_prompts(path: Path) -> tuple[EvalPrompt, ...]:

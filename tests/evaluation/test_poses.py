@@ -82,7 +82,7 @@ def test_prompts_get_the_pose_they_name_else_one_of_a_tag_else_one_in_turn(tmp_p
         prompt("c", "running"),
         prompt("d", "smile"),
     ]
-    assert {k: v.name for k, v in assign_poses(prompts, tmp_path).items()} == {
+    assert {k: v.name for k, v in assign_poses(prompts, tmp_path, unread).items()} == {
         "a": "other.json",
         "b": "arms_up.png",
         "c": "running_2.png",
@@ -90,11 +90,42 @@ def test_prompts_get_the_pose_they_name_else_one_of_a_tag_else_one_in_turn(tmp_p
     }
 
 
+def test_of_several_poses_the_one_of_the_framing_that_was_asked_for(tmp_path: Path) -> None:
+    seen = {"waving_1": range(18), "waving_2": range(8), "waving_3": (*range(10), 11, 12)}
+    for name in seen:
+        (tmp_path / f"{name}.json").touch()
+    (tmp_path / "waving_0.json").touch()  # cannot be read: never chosen where another one fits
+
+    def read(path: Path) -> np.ndarray:
+        if path.stem not in seen:
+            raise UsageError("no pose", "give another")
+        points = np.zeros((18, 3), np.float32)
+        points[list(seen[path.stem]), 2] = 1
+        return points
+
+    prompts = [
+        prompt("a", "waving", "full body"),
+        prompt("b", "waving", "upper body"),
+        prompt("c", "waving", "cowboy shot"),
+        prompt("d", "running", "full body"),
+    ]
+    found = assign_poses(prompts, tmp_path, read)
+    assert [path.stem for path in found.values()] == ["waving_1", "waving_2", "waving_3", "waving_1"]
+    (tmp_path / "waving_1.json").unlink()
+    assert assign_poses(prompts[:1], tmp_path, read)["a"].stem == "waving_0", (
+        "the tag goes before the framing"
+    )
+
+
+def unread(path: Path) -> np.ndarray:
+    raise AssertionError(f"{path} need not be read")
+
+
 def test_poses_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no folder"):
-        assign_poses([prompt("a")], tmp_path / "nowhere")
+        assign_poses([prompt("a")], tmp_path / "nowhere", unread)
     with pytest.raises(NotMeasurableError, match="holds no poses"):
-        assign_poses([prompt("a")], tmp_path)
+        assign_poses([prompt("a")], tmp_path, unread)
     (tmp_path / "running.png").touch()
     with pytest.raises(UnknownNameError, match="'runing'"):
-        assign_poses([prompt("a", pose="runing")], tmp_path)
+        assign_poses([prompt("a", pose="runing")], tmp_path, unread)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from charaforge.evaluation.poses import assign_poses
+from charaforge.evaluation.poses import assign_poses, read_target
 from charaforge.evaluation.prompts import load_prompts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,12 +50,19 @@ def test_the_characters_are_named_nowhere_else(bench: ModuleType) -> None:
     assert set(found) <= {FILE, Path(__file__)}
 
 
-def test_every_prompt_finds_a_pose_of_its_tag(bench: ModuleType, tmp_path: Path) -> None:
+def test_every_prompt_finds_a_pose_of_its_tag_and_its_framing(bench: ModuleType, tmp_path: Path) -> None:
     bench.draw_poses(tmp_path)
     prompts = load_prompts(ROOT / "docs" / "prompts" / "charA_fresh_prompts.json")
+
+    def read(path: Path) -> Any:
+        return read_target(path, 128, None)  # key points need no estimator
+
+    found = assign_poses(prompts, tmp_path, read)
     for prompt in prompts:
-        pose = assign_poses([prompt], tmp_path)[prompt.id].stem.rstrip("_12").replace("_", " ")
-        assert pose in prompt.expected_tags
+        path = found[prompt.id]
+        assert path.stem.rstrip("_1234").replace("_", " ") in prompt.expected_tags
+        to_the_feet = bool((read(path)[[10, 13], 2] > 0).any())
+        assert to_the_feet == ("full body" in prompt.expected_tags), path.name
 
 
 def test_bars_are_met_or_not(bench: ModuleType) -> None:

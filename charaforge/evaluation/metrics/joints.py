@@ -6,7 +6,7 @@ import numpy.typing as npt
 Points = npt.NDArray[np.float32]
 
 SEEN = 0.3
-NECK, HIPS = 1, (8, 11)
+NECK, HIPS, KNEES, ANKLES = 1, (8, 11), (9, 12), (10, 13)
 ENDS = (3, 4, 6, 7, 9, 10, 12, 13)
 """Elbows, wrists, knees, ankles."""
 LIMBS = ((2, 3), (3, 4), (5, 6), (6, 7), (8, 9), (9, 10), (11, 12), (12, 13))
