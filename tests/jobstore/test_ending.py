@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from charaforge.errors import WarehouseError
 from charaforge.jobstore.dispatch import Dispatcher
 from charaforge.jobstore.finishing import finish
 from charaforge.jobstore.job import Job
@@ -77,3 +78,21 @@ def test_nothing_is_remembered_of_jobs_that_have_ended(world: World) -> None:
         assert host.dispatcher._frontier == {}
         assert host.store.watch._seen == {}
     assert all(world.eye.job(job.id).ended() for job in jobs)
+
+
+def test_a_job_with_a_fault_is_not_in_the_way_of_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = world.submit(3), world.submit(3)
+    original = Dispatcher.top_up
+
+    def top_up(self: Dispatcher, job: Job) -> None:
+        if job.id == bad.id:
+            raise WarehouseError("its files are damaged")
+        original(self, job)
+
+    monkeypatch.setattr(Dispatcher, "top_up", top_up)
+    for _ in range(3):
+        world.hosts[0].dispatcher.reconcile()
+        world.deliver(0)
+    assert world.eye.job(good.id).ended()

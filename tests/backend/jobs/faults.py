@@ -124,7 +124,8 @@ def verdict(run: Run, since: float) -> Verdict:
     found = {number: job.pictures.png(number) for number in expected}
     valid = {number for number in expected if job.pictures.done(number)}
     altered = sum(hashlib.sha256(found[n].read_bytes()).hexdigest() != expected[n] for n in valid)
-    everywhere = [path for path in farm.warehouse.outputs.rglob("*.png") if job.id in path.parts]
+    there = [path for path in farm.warehouse.outputs.rglob("*.png") if job.id in path.parts]
+    everywhere = [path for path in there if not path.name.startswith(".")]  # not what the killed left half
     wasted = len(farm.rendered()) - len(expected) - run.damaged
     return Verdict(
         len(expected) - len(valid), len(everywhere) - len(valid), altered, max(0, wasted), recovery_s
