@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charaforge.errors import ModelFileError, UsageError
+from charaforge.evaluation.colors import EYES, HAIR, colored
 from charaforge.evaluation.identity import Embeddings
 from charaforge.evaluation.pictures import read_pictures
 from charaforge.perception.ccip import IdentityEncoder
@@ -26,25 +27,6 @@ MOST = 3000
 """Impostors of one place that are looked at: with them the rate of false accepts is known well enough."""
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
-_COLORS = frozenset(
-    [
-        "aqua",
-        "black",
-        "blonde",
-        "blue",
-        "brown",
-        "green",
-        "grey",
-        "gray",
-        "orange",
-        "pink",
-        "purple",
-        "red",
-        "silver",
-        "white",
-        "yellow",
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -137,14 +119,10 @@ def joined(several: Sequence[Impostors]) -> Impostors:
 
 def hard_negatives(impostors: Impostors, traits: Sequence[str]) -> npt.NDArray[np.bool_]:
     """Mark (n,) the impostors that share hair colour and eye colour with a character of these traits."""
-    hair, eyes = _colored(traits, " hair"), _colored(traits, " eyes")
+    hair, eyes = colored(traits, HAIR), colored(traits, EYES)
     if not hair or not eyes:
         return np.zeros(len(impostors), bool)
     return np.array([bool(hair & one) and bool(eyes & one) for one in impostors.traits], bool)
-
-
-def _colored(traits: Iterable[str], end: str) -> frozenset[str]:
-    return frozenset(tag for tag in traits if tag.endswith(end) and tag.split()[0] in _COLORS)
 
 
 def _listed(text: str) -> frozenset[str]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from charaforge.config import load_yaml
 from charaforge.errors import NotMeasurableError, UnknownNameError, UsageError
+from charaforge.evaluation.colors import with_colors
 from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.tables import is_usable, locate_picture, noted_traits, table_rows
 
@@ -109,7 +110,7 @@ def load_subject(table: Path, character: str, warehouse: Warehouse, name_traits:
         )
     return Subject(
         name,
-        _noted_traits(rows) or name_traits(references),
+        with_colors(_noted_traits(rows) or name_traits(references), _trained_tags(rows)),
         _most_common(rows, "outfit"),
         _most_common(rows, "style"),
         references,
@@ -147,9 +148,15 @@ def _noted_traits(rows: Sequence[dict[str, str]]) -> tuple[str, ...]:
     return next(filter(None, (noted_traits(row.get("notes", "")) for row in rows)), ())
 
 
+def _trained_tags(rows: Sequence[dict[str, str]]) -> list[list[str]]:
+    """Tags of each picture that is trained on."""
+    trained = [row.get("tags", "").split(",") for row in rows if row["split"] == "train"]
+    return [[tag.strip() for tag in tags if tag.strip()] for tags in trained]
+
+
 def _tag_shares(rows: Sequence[dict[str, str]]) -> dict[str, float]:
-    trained = [row.get("tags", "") for row in rows if row["split"] == "train"]
-    counts = Counter(tag.strip() for tags in trained for tag in set(tags.split(",")) if tag.strip())
+    trained = _trained_tags(rows)
+    counts = Counter(tag for tags in trained for tag in set(tags))
     return {tag: count / len(trained) for tag, count in counts.most_common()}
 
 
