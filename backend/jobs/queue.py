@@ -90,7 +90,7 @@ class JobQueue:
 
         Raises:
             ProblemError: no worker is there or too many jobs wait (503); the key is at work (409) or stands
-                for another request (422).
+                for another request (409).
         """
         fingerprint = hashlib.sha256(canonical(request.plain())).hexdigest()
         job_id = job_id_of(key)
@@ -144,7 +144,7 @@ class JobQueue:
         """Return the finished job of an Idempotency-Key, or nothing where the key is new.
 
         Raises:
-            ProblemError: the key stands for another request (422), or its job is still at work (409).
+            ProblemError: the key stands for another request, or its job is still at work (409).
         """
         job = self.store.find(job_id) if job_id else None
         if job is None:
@@ -277,7 +277,7 @@ def job_id_of(key: str) -> str:
 
 
 def taken(job_id: str, told: str = "") -> ProblemError:
-    """Return the problem of a name that stands for another job: 422 where it is a key's, else 409.
+    """Return the problem of a name that stands for another job.
 
     Args:
         job_id: the name.
@@ -285,7 +285,7 @@ def taken(job_id: str, told: str = "") -> ProblemError:
     """
     if _KEY.fullmatch(job_id):
         words = "this Idempotency-Key was used with another request; take a new key"
-        return ProblemError(plain_problem(422, words, "idempotency"))
+        return ProblemError(plain_problem(409, words, "idempotency"))
     words = f"the name of the job {job_id} stands for another request; take another one"
     return ProblemError(plain_problem(409, told or words, "idempotency"))
 

@@ -128,7 +128,7 @@ def test_a_key_queues_once(batches: TestClient) -> None:
     assert again.json()["job_id"] == first.json()["job_id"]
     assert again.json()["known"] is True
     other = submit(batches, "prompt,seed\ny,-1\n", headers=key)
-    assert (other.status_code, other.json()["type"]) == (422, "urn:charaforge:idempotency")
+    assert (other.status_code, other.json()["type"]) == (409, "urn:charaforge:idempotency")
 
 
 def test_a_name_of_the_client_s(batches: TestClient) -> None:

@@ -73,7 +73,7 @@ def test_a_key_queues_once(service: TestClient, warehouse: Warehouse) -> None:
     first, again = (service.post(f"{API}/train", json=body, headers=key) for _ in range(2))
     assert first.json()["job_id"] == again.json()["job_id"]
     other = service.post(f"{API}/train", json={**body, "steps": 5}, headers=key)
-    assert (other.status_code, other.json()["type"]) == (422, "urn:charaforge:idempotency")
+    assert (other.status_code, other.json()["type"]) == (409, "urn:charaforge:idempotency")
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,7 @@ def test_an_idempotency_key_renders_once(client: TestClient, monkeypatch: pytest
     replies = [client.post(f"{API}/txt2img", json=BODY, headers=headers) for _ in range(2)]
     assert replies[0].json() == replies[1].json()
     other = client.post(f"{API}/txt2img", json={**BODY, "seed": 1}, headers=headers)
-    assert (other.status_code, other.json()["type"]) == (422, "urn:charaforge:idempotency")
+    assert (other.status_code, other.json()["type"]) == (409, "urn:charaforge:idempotency")
     monkeypatch.setattr("backend.jobs.models.ModelRenderer.generator", lambda self: SlowGenerator())
     at_work = {"Idempotency-Key": "k2"}
     ask = partial(client.post, f"{API}/txt2img", json=BODY, headers=at_work)
