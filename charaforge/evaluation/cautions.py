@@ -27,7 +27,7 @@ def warnings_of(study: Study, sitting: Sitting) -> tuple[str, ...]:
 def _numbers(study: Study, sitting: Sitting) -> list[str]:
     standard = study.yardstick.standard
     wanted = _CERTIFICATE_PROMPTS if study.plan.certificate else _PROMPTS
-    real = sum(len(group) for group in study.judges.impostors if group.kind == "real")
+    real = sum(len(group) for group in standard.impostors if group.kind == "real")
     hard = int(standard.hard.sum())
     return [
         ""
@@ -47,6 +47,12 @@ def _numbers(study: Study, sitting: Sitting) -> list[str]:
         else f"{counted(hard, 'hard negative')}: a third of the impostors should share hair and eye colour "
         f"with the character; {_missing(FEWEST_HARD - hard)} for them to carry {HARD_SHARE:.0%} of the "
         "weight.",
+        ""
+        f"{' and '.join(standard.twins)} cannot be told from {study.subject.name} by this judge, and "
+        f"{'was' if len(standard.twins) == 1 else 'were'} left out of the impostors: pictures of "
+        f"{'it' if len(standard.twins) == 1 else 'them'} would be accepted as well."
+        if standard.twins
+        else "",
         ""
         if len(standard.gallery)
         else "The gallery is empty: no other character has three pictures with its name, so that only the "

@@ -191,7 +191,7 @@ def _impostors(study: Study) -> tuple[ImpostorRecord, ...]:
     hard = int(study.yardstick.standard.hard.sum())
     return tuple(
         ImpostorRecord(kind=group.kind, pictures=len(group), hard=hard if group.kind == "real" else 0)
-        for group in study.judges.impostors
+        for group in study.yardstick.standard.impostors
     )
 
 

@@ -25,6 +25,7 @@ from charaforge.evaluation.threshold import (
     threshold_at,
     threshold_with_hard,
 )
+from charaforge.evaluation.twins import twins_among, without
 
 LOWEST_CEILING = 0.9
 """Share of real pictures that must be accepted; below it the measure says nothing about the character."""
@@ -48,6 +49,7 @@ class Standard:
         histogram: Real impostors per bin of ``HISTOGRAM_EDGES``.
         ceiling: What real pictures of the character reach.
         signature: The signature trait seen in most real pictures; may be "".
+        twins: Other characters that cannot be told from this one, and were left out.
     """
 
     held_out: Features
@@ -61,6 +63,7 @@ class Standard:
     histogram: tuple[int, ...]
     ceiling: Ceiling
     signature: str
+    twins: tuple[str, ...] = ()
 
     @property
     def references(self) -> Embeddings:
@@ -109,13 +112,15 @@ def set_standard(judges: Judges, subject: Subject) -> Standard:
     count = len(subject.references)
     held_out = look(judges, subject.held_out)
     references = held_out.identity[:count]
-    scores = {group.kind: likeness(group.embeddings, references) for group in judges.impostors}
-    hard = next(hard_negatives(group, subject.traits) for group in judges.impostors if group.kind == "real")
+    own = np.concatenate([leave_one_out(references), likeness(held_out.identity[count:], references)])
+    twins = twins_among(judges.impostors, subject.traits, held_out.identity, own)
+    impostors = without(judges.impostors, twins)
+    scores = {group.kind: likeness(group.embeddings, references) for group in impostors}
+    hard = next(hard_negatives(group, subject.traits) for group in impostors if group.kind == "real")
     thresholds = set_thresholds(scores, hard)
     threshold = strictest(thresholds)
-    gallery = gallery_of(judges.impostors, subject.traits, subject.name)
+    gallery = gallery_of(impostors, subject.traits, subject.name)
     clarity = clarity_bar(held_out)
-    own = np.concatenate([leave_one_out(references), likeness(held_out.identity[count:], references)])
     single = one_subject(held_out, clarity)
     seen = consistency(held_out.identity, references, threshold.value, gallery, single, own)
     signature = usual_signature(held_out.signatures)
@@ -131,7 +136,7 @@ def set_standard(judges: Judges, subject: Subject) -> Standard:
     return Standard(
         held_out,
         count,
-        judges.impostors,
+        impostors,
         hard,
         thresholds,
         threshold,
@@ -140,6 +145,7 @@ def set_standard(judges: Judges, subject: Subject) -> Standard:
         tuple(histogram.tolist()),
         ceiling,
         signature,
+        twins,
     )
 
 

@@ -1,5 +1,6 @@
 """The standard that pictures are held against: what it accepts, and when it refuses to judge."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +69,22 @@ def test_references_of_different_people_are_not_measurable(tmp_path: Path, judge
 def test_the_second_judge_names_what_it_sees(judges: Judges) -> None:
     shown = [Image.new("RGB", (32, 32), color) for color in ((250, 0, 0), (0, 0, 250))]
     assert signatures(judges, shown) == ["red horns", ""]
+
+
+def test_a_twin_is_named_and_left_out(tmp_path: Path, judges: Judges) -> None:
+    held_out = pictures(tmp_path / "real", 20, 3, noise=8)
+    asked = replace(subject(held_out[:12], held_out[12:]), traits=("blue hair", "red eyes"))
+    others = pictures(tmp_path / "twin", 25, 3, noise=8)[20:]
+    same = judges.encoder.embed([Image.open(path) for path in others])
+    (pack,) = judges.impostors
+    known = Impostors(
+        "real",
+        np.concatenate([pack.embeddings, same]),
+        (*pack.characters, *["again"] * 5),
+        (*pack.traits, *[frozenset({"blue hair", "red eyes"})] * 5),
+    )
+    standard = set_standard(replace(judges, impostors=(known,)), asked)
+    assert standard.twins == ("again",)
+    assert standard.threshold.impostors == len(pack)
+    assert "again" not in standard.gallery.characters
+    assert standard.ceiling.accepted.estimate == 1.0
