@@ -98,6 +98,7 @@ class Run:
         goal = int(self.dice.uniform(0.1, 0.8) * self.setting.items)
         until(lambda: self.farm.settled(self.job) >= goal)
         time.sleep(self.dice.uniform(0, 8 * self.setting.ms / 1000))
+        assert not self.job.ended(), "the batch ended before anything was done to it"
 
 
 Scenario = Callable[[Setting, random.Random, Warehouse, Path], Verdict]
