@@ -18,6 +18,7 @@ from charaforge.evaluation.metrics import (
     tag_leak,
     tag_precision,
     tag_recall,
+    trait_loss,
 )
 from charaforge.evaluation.metrics.metric import Metric
 from charaforge.evaluation.results import MetricRecord
@@ -33,6 +34,7 @@ METRICS: tuple[Metric, ...] = (
     tag_recall.METRIC,
     tag_precision.METRIC,
     tag_leak.METRIC,
+    trait_loss.METRIC,
     pose_pck.TORSO,
     pose_pck.LIMBS,
     pose_oks.METRIC,

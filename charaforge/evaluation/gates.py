@@ -15,12 +15,14 @@ class Gates:
         corruption: Share of broken pictures.
         drift: 1 - cosine to the base's pictures where nobody asked for the character.
         recall_loss: By how much tag recall may lie below the base's that is told the traits.
+        trait_loss: By how much a fixed trait may be rarer than in real pictures.
     """
 
     copies: float = 0.05
     corruption: float = 0.05
     drift: float = 0.90
     recall_loss: float = 0.20
+    trait_loss: float = 0.25
 
     def check(
         self,
@@ -28,9 +30,11 @@ class Gates:
         corruption: float | None = None,
         drift: float | None = None,
         recall_loss: float | None = None,
+        trait_loss: float | None = None,
     ) -> tuple[GateRecord, ...]:
         """Check what was measured; what was not passes."""
-        values = {"copies": copies, "corruption": corruption, "drift": drift, "recall_loss": recall_loss}
+        values = {"copies": copies, "corruption": corruption, "drift": drift}
+        values |= {"recall_loss": recall_loss, "trait_loss": trait_loss}
         return tuple(
             GateRecord(name=name, value=value, limit=limit, passed=value is None or value <= limit)
             for name, value in values.items()

@@ -130,7 +130,9 @@ def gates_of(lora: ArmResult, base: ArmResult, gates: Gates | None = None) -> tu
     found = {one.name: one.estimate for one in lora.measures}
     recall, wanted = found.get("tag_recall"), base.measure("tag_recall").estimate
     loss = None if recall is None or wanted is None else max(0.0, wanted - recall)
-    return (gates or Gates()).check(found["copies"], found["corruption"], found.get("drift"), loss)
+    return (gates or Gates()).check(
+        found["copies"], found["corruption"], found.get("drift"), loss, found["trait_loss"]
+    )
 
 
 def _assemble(

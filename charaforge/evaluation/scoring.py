@@ -24,6 +24,7 @@ from charaforge.evaluation.metrics import (
     tag_leak,
     tag_precision,
     tag_recall,
+    trait_loss,
 )
 from charaforge.evaluation.prompts import EvalPrompt
 from charaforge.evaluation.results import ArmResult, Measure, PictureScore
@@ -49,6 +50,7 @@ class Yardstick:
         limits: What whole pictures look like.
         same_threshold: Largest CCIP difference that the model's makers call the same; None: not told.
         judge_names: What each judge is for -> its name.
+        usual_traits: Fixed trait -> share of real pictures in which it is seen.
     """
 
     standard: Standard
@@ -57,6 +59,7 @@ class Yardstick:
     limits: corruption.Bounds
     same_threshold: float | None
     judge_names: Mapping[str, str] = field(default_factory=dict)
+    usual_traits: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def encoder(self) -> str:
@@ -257,7 +260,8 @@ def _tag_measures(
     if not seen.tag_names:
         reason = "there is no tagger for this base (models/taggers)"
         return [
-            measure(module.METRIC.name, None, 1, reason) for module in (tag_recall, tag_precision, tag_leak)
+            measure(module.METRIC.name, None, 1, reason)
+            for module in (tag_recall, tag_precision, tag_leak, trait_loss)
         ]
     expected = expected_tags(sitting, arm, yardstick.subject)
     vocabulary = sorted({tag for tags in expected for tag in tags})
@@ -266,10 +270,12 @@ def _tag_measures(
     precision = tag_precision.precisions(seen.tags, seen.tag_names, expected, vocabulary)
     leak, by_tag = leaking(arm, seen, base, sitting, yardstick.subject)
     told = "no tag of a fifth of the training pictures is known to the tagger"
+    lost = trait_loss.losses(seen.tags, seen.tag_names, yardstick.usual_traits)
     return [
         measure(tag_recall.METRIC.name, recall, sitting.seeds, known),
         measure(tag_precision.METRIC.name, precision, sitting.seeds, known),
         measure(tag_leak.METRIC.name, leak if by_tag else None, sitting.seeds, told),
+        measure(trait_loss.METRIC.name, lost, sitting.seeds, "no trait is known to the tagger"),
     ]
 
 

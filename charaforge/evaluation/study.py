@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from charaforge.errors import ConfigError, NotMeasurableError, UsageError
 from charaforge.evaluation.apart import also_trained, check_apart, trained_on
 from charaforge.evaluation.arms import native_side
-from charaforge.evaluation.features import look
+from charaforge.evaluation.features import Features, look
 from charaforge.evaluation.judges import Judges, find_judge, open_judges, usual_tags
 from charaforge.evaluation.metrics import copying, corruption
 from charaforge.evaluation.metrics.joints import Points
+from charaforge.evaluation.metrics.trait_loss import usual_shares
 from charaforge.evaluation.plan import EvaluationPlan
 from charaforge.evaluation.poses import assign_poses, read_target
 from charaforge.evaluation.prompts import EvalPrompt, load_prompts
@@ -136,7 +139,14 @@ def yardstick_of(judges: Judges, subject: Subject) -> Yardstick:
         corruption.bounds(held_out),
         judges.encoder.threshold,
         judges.names,
+        _usual_traits(held_out, trained, subject),
     )
+
+
+def _usual_traits(held_out: Features, trained: Features, subject: Subject) -> dict[str, float]:
+    """How often the character's fixed traits are seen in its real pictures; nothing without a tagger."""
+    tags = np.concatenate([held_out.tags, trained.tags]) if len(trained) else held_out.tags
+    return usual_shares(tags, held_out.tag_names, subject.traits)
 
 
 def trait_finder(registry: Registry, base: ModelEntry) -> NameTraits:

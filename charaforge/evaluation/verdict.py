@@ -13,6 +13,7 @@ _GATES = {
     "corruption": "broken pictures",
     "drift": "drift where nobody is named",
     "recall_loss": "tag recall lost against the base",
+    "trait_loss": "a fixed trait that is often missing",
 }
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from charaforge.evaluation.catalogue import METRICS
+from charaforge.evaluation.gates import Gates, faults
 from charaforge.evaluation.metrics import (
     copying,
     diversity,
@@ -17,6 +18,7 @@ from charaforge.evaluation.metrics import (
     tag_leak,
     tag_precision,
     tag_recall,
+    trait_loss,
 )
 
 NAMES = ("red hoodie", "blue hair", "outdoors", "smile")
@@ -49,7 +51,7 @@ def figure() -> np.ndarray:
 
 def test_every_metric_says_what_it_is() -> None:
     names = [metric.name for metric in METRICS]
-    assert len(names) == len(set(names)) == 22
+    assert len(names) == len(set(names)) == 23
     for metric in METRICS:
         assert all((metric.label, metric.unit, metric.needs, metric.meaning.endswith(".")))
         assert metric.better in ("higher", "lower", "neither")
@@ -171,3 +173,23 @@ def test_oks_is_stricter_at_the_eyes_than_at_the_hips() -> None:
     assert moved(14) < moved(8) < 1
     area = 0.53 * 30 * 98
     assert moved(8) == pytest.approx((16 + np.exp(-16 / (2 * area * (2 * 0.107) ** 2))) / 17)
+
+
+def test_the_trait_that_is_lost_most() -> None:
+    names = ("red eyes", "white hair", "ahoge")
+    real = np.array([[0.9, 1, 0.2]] * 3 + [[0.1, 1, 0.9]], np.float32)
+    usual = trait_loss.usual_shares(real, names, ["white hair", "red eyes", "ahoge", "unknown"])
+    assert usual == {"white hair": 1.0, "red eyes": 0.75}, "an ahoge is rare here"
+    wrong_eyes = np.array([[0.0, 1, 0], [0.9, 1, 0]], np.float32)
+    lost = trait_loss.losses(wrong_eyes, names, usual)
+    assert lost is not None
+    assert lost.mean() == 0.25
+    as_real = trait_loss.losses(real, names, usual)
+    assert as_real is not None
+    assert not as_real.any()
+    assert trait_loss.losses(real, names, {}) is None
+
+
+def test_wrong_eyes_do_not_pass_the_gates() -> None:
+    assert faults(Gates().check(trait_loss=0.4)) == ("trait_loss",)
+    assert faults(Gates().check(trait_loss=0.1)) == ()
