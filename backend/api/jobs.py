@@ -20,8 +20,8 @@ Queue = Annotated[JobQueue, Depends(job_queue)]
 def job(job_id: str, queue: Queue) -> JobReply:
     """Answer its state, its steps, and where its picture is, or what a measurement found."""
     known = queue.get(job_id)
-    report = report_of(known, queue.store.status(known))
-    return job_reply(queue, known).model_copy(update={"report": report})
+    told = queue.store.status(known)
+    return job_reply(queue, known, told).model_copy(update={"report": report_of(known, told)})
 
 
 @router.post("/{job_id}/cancel", summary="Stop a job")

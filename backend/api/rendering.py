@@ -19,6 +19,7 @@ from backend.jobs.queue import JobQueue, picture_of, problem_of_job
 from backend.schemas.pictures import ControlBody, PictureBody
 from charaforge.errors import UnknownNameError
 from charaforge.jobstore.job import Job
+from charaforge.jobstore.status import JobStatus
 from charaforge.requests.answers import JobReply, PictureReply
 from charaforge.requests.generation import GenerationRequest
 from charaforge.requests.inputs import Control
@@ -89,9 +90,9 @@ class Renderer:
         return request
 
 
-def job_reply(queue: JobQueue, job: Job) -> JobReply:
-    """Return what is told about a job."""
-    told = queue.store.status(job)
+def job_reply(queue: JobQueue, job: Job, told: JobStatus | None = None) -> JobReply:
+    """Return what is told about a job; `told` is how far it is, where that is known already."""
+    told = told or queue.store.status(job)
     single = told.total == 1 and told.kind == "picture"
     return JobReply(
         job_id=job.id,

@@ -89,8 +89,8 @@ class JobQueue:
             key: the Idempotency-Key; "" = none.
 
         Raises:
-            ProblemError: no worker is there or too many jobs wait (503); the key is at work (409) or stands
-                for another request (409).
+            ProblemError: no worker is there or too many jobs wait (503); the key is at work or stands for
+                another request (409).
         """
         fingerprint = hashlib.sha256(canonical(request.plain())).hexdigest()
         job_id = job_id_of(key)
@@ -277,17 +277,16 @@ def job_id_of(key: str) -> str:
 
 
 def taken(job_id: str, told: str = "") -> ProblemError:
-    """Return the problem of a name that stands for another job.
+    """Return the problem (409) of a name that stands for another job.
 
     Args:
-        job_id: the name.
-        told: what else happened; by default that it was used with another request.
+        job_id: the name, or what stands for an Idempotency-Key.
+        told: what else happened to a name; by default that it was used with another request.
     """
     if _KEY.fullmatch(job_id):
-        words = "this Idempotency-Key was used with another request; take a new key"
-        return ProblemError(plain_problem(409, words, "idempotency"))
-    words = f"the name of the job {job_id} stands for another request; take another one"
-    return ProblemError(plain_problem(409, told or words, "idempotency"))
+        told = "this Idempotency-Key was used with another request; take a new key"
+    words = told or f"the name of the job {job_id} stands for another request; take another one"
+    return ProblemError(plain_problem(409, words, "idempotency"))
 
 
 def _asked_by() -> dict[str, Any]:

@@ -14,8 +14,10 @@ from backend.jobs.broker import EMBEDDED, choose_broker, make_celery
 from backend.jobs.station import Station, install, station_of
 from charaforge import bootstrap
 from charaforge.errors import CharaForgeError, ExitCode
+from charaforge.generation.heap import share_one_heap
 
 json_logs.configure()
+share_one_heap()
 try:
     warehouse = bootstrap()
 except CharaForgeError as error:

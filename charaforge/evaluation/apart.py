@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from charaforge.errors import NotMeasurableError
+from charaforge.evaluation.pictures import SUFFIXES
 from charaforge.evaluation.subject import Subject, training_record
 from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.tables import is_usable, locate_picture, table_rows
 
 _TRAINED = ("", "train", "val")
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 
 
 def trained_on(lora: str, warehouse: Warehouse) -> tuple[Path, ...]:
@@ -29,7 +29,7 @@ def trained_on(lora: str, warehouse: Warehouse) -> tuple[Path, ...]:
         return _in_table(table, record.character, warehouse) if table.is_file() else ()
     if folder is None or not folder.is_dir():
         return ()
-    return tuple(sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES))
+    return tuple(sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES))
 
 
 def also_trained(subject: Subject, pictures: Iterable[Path]) -> Subject:

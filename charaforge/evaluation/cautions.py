@@ -47,17 +47,22 @@ def _numbers(study: Study, sitting: Sitting) -> list[str]:
         else f"{counted(hard, 'hard negative')}: a third of the impostors should share hair and eye colour "
         f"with the character; {_missing(FEWEST_HARD - hard)} for them to carry {HARD_SHARE:.0%} of the "
         "weight.",
-        ""
-        f"{' and '.join(standard.twins)} cannot be told from {study.subject.name} by this judge, and "
-        f"{'was' if len(standard.twins) == 1 else 'were'} left out of the impostors: pictures of "
-        f"{'it' if len(standard.twins) == 1 else 'them'} would be accepted as well."
-        if standard.twins
-        else "",
+        _left_out(standard.twins, study.subject.name),
         ""
         if len(standard.gallery)
         else "The gallery is empty: no other character has three pictures with its name, so that only the "
         "threshold decides.",
     ]
+
+
+def _left_out(twins: tuple[str, ...], name: str) -> str:
+    were, them = ("was", "it") if len(twins) == 1 else ("were", "them")
+    return (
+        f"{' and '.join(twins)} cannot be told from {name} by this judge, and {were} left out of the "
+        f"impostors: pictures of {them} would be accepted as well."
+        if twins
+        else ""
+    )
 
 
 def _twice(study: Study, sitting: Sitting) -> str:

@@ -62,21 +62,26 @@ def gallery_of(impostors: Iterable[Impostors], traits: Sequence[str], without: s
         traits: Of the character that is judged; who shares hair and eye colour with it is a hard negative.
         without: Name of the character that is judged.
     """
-    rows: dict[str, list[Embeddings]] = defaultdict(list)
-    alike: set[str] = set()
-    for group in impostors:
-        if group.kind != "real":
-            continue
-        for name, embedding, hard in zip(
-            group.characters, group.embeddings, hard_negatives(group, traits), strict=True
-        ):
-            if name and name != without:
-                rows[name].append(embedding)
-                alike |= {name} if hard else set()
-    known = {name: np.stack(found) for name, found in sorted(rows.items()) if len(found) >= FEWEST}
+    real = [(group, hard_negatives(group, traits)) for group in impostors if group.kind == "real"]
+    alike = {group.characters[row] for group, hard in real for row in np.flatnonzero(hard)}
+    known = by_name((group, np.ones(len(group), bool)) for group, _ in real)
+    known.pop(without, None)
     near = _spread([name for name in known if name in alike], round(SIZE * HARD_SHARE))
     far = _spread([name for name in known if name not in alike], SIZE - len(near))
     return Gallery({name: known[name] for name in (*near, *far)}, len(near))
+
+
+def by_name(marked: Iterable[tuple[Impostors, npt.NDArray[np.bool_]]]) -> dict[str, Embeddings]:
+    """Name -> embeddings (k, D) of all characters with at least ``FEWEST`` marked pictures, sorted.
+
+    Args:
+        marked: Impostors, and which of them count (n,).
+    """
+    rows: dict[str, list[Embeddings]] = defaultdict(list)
+    for group, marks in marked:
+        for row in np.flatnonzero(marks):
+            rows[group.characters[row]].append(group.embeddings[row])
+    return {name: np.stack(found) for name, found in sorted(rows.items()) if name and len(found) >= FEWEST}
 
 
 def _spread(names: Sequence[str], count: int) -> list[str]:

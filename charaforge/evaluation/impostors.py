@@ -15,7 +15,7 @@ import numpy.typing as npt
 from charaforge.errors import ModelFileError, UsageError
 from charaforge.evaluation.colors import EYES, HAIR, colored
 from charaforge.evaluation.identity import Embeddings
-from charaforge.evaluation.pictures import read_pictures
+from charaforge.evaluation.pictures import SUFFIXES, read_pictures
 from charaforge.perception.ccip import IdentityEncoder
 from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.tables import is_usable, locate_picture, noted_traits, table_rows
@@ -25,8 +25,6 @@ PER_CHARACTER = 12
 
 MOST = 3000
 """Impostors of one place that are looked at: with them the rate of false accepts is known well enough."""
-
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
 
 
 @dataclass(frozen=True)
@@ -133,7 +131,7 @@ _Listed = tuple[Path, str, frozenset[str]]
 
 
 def _in_folder(folder: Path) -> list[_Listed]:
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     return [(path, "" if path.parent == folder else path.parent.name, frozenset()) for path in files]
 
 

@@ -7,6 +7,9 @@ from PIL import Image
 
 from charaforge.errors import PictureError
 
+SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"))
+"""Endings of the files that are pictures, in folders."""
+
 
 def read_pictures(paths: Sequence[Path]) -> list[Image.Image]:
     """Decode pictures as RGB.

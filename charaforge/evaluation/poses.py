@@ -62,11 +62,14 @@ def assign_poses(
     for turn, prompt in enumerate(prompts):
         if prompt.pose and prompt.pose not in named:
             raise UnknownNameError(f"pose of prompt {prompt.id}", prompt.pose, sorted(named))
+        if prompt.pose:
+            chosen[prompt.id] = named[prompt.pose]
+            continue
         fitting = [path for path in files if _tag(path) in prompt.expected_tags] or files
         wanted = {_FRAMING[tag] for tag in prompt.expected_tags if tag in _FRAMING}
         if wanted:
             fitting = [path for path in fitting if framed(path) in wanted] or fitting
-        chosen[prompt.id] = named[prompt.pose] if prompt.pose else fitting[turn % len(fitting)]
+        chosen[prompt.id] = fitting[turn % len(fitting)]
     return chosen
 
 

@@ -4,13 +4,12 @@ The same character under another name, or one that shares every trait down to th
 against it, not even real pictures would be accepted. It is left out, and the report names it.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from charaforge.evaluation.gallery import FEWEST
+from charaforge.evaluation.gallery import by_name
 from charaforge.evaluation.identity import Embeddings, Scores, likeness
 from charaforge.evaluation.impostors import Impostors, hard_negatives
 
@@ -37,13 +36,8 @@ def twins_among(
     Returns:
         Sorted names; empty where there are more than ``MOST_TWINS``.
     """
-    rows: dict[str, list[Embeddings]] = defaultdict(list)
-    for group in impostors:
-        if group.kind == "real":
-            for row in np.flatnonzero(hard_negatives(group, traits)):
-                rows[group.characters[row]].append(group.embeddings[row])
-    known = {name: np.stack(seen) for name, seen in rows.items() if name and len(seen) >= FEWEST}
-    found = sorted(n for n, seen in known.items() if (likeness(held_out, seen) > own).mean() >= _SHARE)
+    known = by_name((group, hard_negatives(group, traits)) for group in impostors if group.kind == "real")
+    found = [name for name, seen in known.items() if (likeness(held_out, seen) > own).mean() >= _SHARE]
     return tuple(found) if len(found) <= MOST_TWINS else ()
 
 

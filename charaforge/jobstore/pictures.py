@@ -26,6 +26,11 @@ def _lines(value: Mapping[str, Any]) -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
+def fits(png: bytes, told: Mapping[str, Any]) -> bool:
+    """Return whether a PNG is the one that a sidecar tells of."""
+    return bool(hashlib.sha256(png).hexdigest() == told.get("sha256"))
+
+
 @dataclass(frozen=True)
 class Pictures:
     """Where the pictures of a job lie.
@@ -92,7 +97,7 @@ class Pictures:
         data = self.files.read(self.png(item)) if told else None
         if told is None or data is None:
             return False
-        return hashlib.sha256(data).hexdigest() == told.get("sha256")
+        return fits(data, told)
 
     def remove(self, item: int) -> None:
         """Delete an item's files, the sidecar first."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
+from charaforge.generation.heap import libc
+
 _MAPS = Path("/proc/self/maps")
 _DONT_NEED = 4  # MADV_DONTNEED of Linux
-_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of glibc
-_LARGE = 2**20  # bytes
 
 
 class MappedFiles:
@@ -31,30 +29,9 @@ class MappedFiles:
         first = -(-weight.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
         last = (weight.data_ptr() + weight.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
         if first < last and any(low <= first and last <= high for low, high in self._ranges):
-            _libc().madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), _DONT_NEED)
-
-
-def trim() -> None:
-    """Give back to the system what the C library keeps of freed memory, where it can (glibc)."""
-    if hasattr(_libc(), "malloc_trim"):
-        _libc().malloc_trim(0)
-
-
-def map_large_blocks() -> None:
-    """Let blocks of memory from 1 MiB on be mapped one by one, so that each goes back when freed (glibc).
-
-    Left alone, glibc takes ever larger blocks from its heap, and weights that are unpacked in all sizes leave
-    holes in it: a sixth of the peak, measured with SD1.5 kept in bf16.
-    """
-    if hasattr(_libc(), "mallopt"):
-        _libc().mallopt(_MMAP_THRESHOLD, _LARGE)
+            libc().madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), _DONT_NEED)
 
 
 def _range(line: str) -> tuple[int, int]:
     low, _, high = line.split()[0].partition("-")
     return int(low, 16), int(high, 16)
-
-
-@cache
-def _libc() -> Any:
-    return ctypes.CDLL(None, use_errno=True)

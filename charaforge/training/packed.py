@@ -22,7 +22,8 @@ from torch.nn import functional
 from torch.nn.grad import conv2d_input
 
 from charaforge.errors import UsageError
-from charaforge.training.mapped import MappedFiles, map_large_blocks
+from charaforge.generation.heap import map_large_blocks
+from charaforge.training.mapped import MappedFiles
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _WHOLE = ("conv_in", "conv_out")

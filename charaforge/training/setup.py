@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from charaforge.diffusion.noise import NoiseSchedule
+from charaforge.generation.heap import trim
 from charaforge.training.arrangement import cast, finish, place
 from charaforge.training.base import Base
 from charaforge.training.batches import Deck
@@ -18,7 +19,6 @@ from charaforge.training.config.publishing import PublishingSettings
 from charaforge.training.dataset import Dataset
 from charaforge.training.latents import LatentEncoder, Latents
 from charaforge.training.loss import Objective
-from charaforge.training.mapped import trim
 from charaforge.training.network import Adapter
 from charaforge.training.optimizer import build_optimizer, choose_optimizer
 from charaforge.training.precision import compute_dtype, dtype_name

@@ -142,8 +142,7 @@ def test_a_file_that_a_request_lacks_fails_alone(world: World) -> None:
         if 3 in seeds:
             raise FileNotFoundError(errno.ENOENT, "there is no vocabulary", "vocab.json")
 
-    for host in world.hosts:
-        host.rendering.trouble = trouble
+    world.trouble(trouble)
     job = world.submit(20)
     world.settle()
     told = world.eye.status(job)

@@ -32,8 +32,7 @@ def test_one_bad_item_does_not_touch_the_others(world: World) -> None:
         if 3 in seeds:
             raise GenerationError("this one cannot be", "ask for another")
 
-    for host in world.hosts:
-        host.rendering.trouble = trouble
+    world.trouble(trouble)
     job = world.submit(40)
     world.settle()
     told = world.eye.status(job)
@@ -41,8 +40,7 @@ def test_one_bad_item_does_not_touch_the_others(world: World) -> None:
     (failure,) = told.failures
     assert (failure.item, failure.slug, failure.message) == (4, "generation", "this one cannot be")
     assert world.check_pictures(job) == (39, 1)
-    for host in world.hosts:
-        host.rendering.trouble = lambda seeds: None
+    world.trouble(lambda seeds: None)
     assert world.eye.job(job.id).retry_failed() == 1
     world.settle()
     assert world.eye.status(job).state == "completed"
@@ -58,8 +56,7 @@ def test_an_item_that_ends_workers_is_given_up_and_the_others_are_not(world: Wor
             ends.append(len(seeds))
             raise Crash
 
-    for host in world.hosts:
-        host.rendering.trouble = trouble
+    world.trouble(trouble)
     job = world.submit(20)
     world.settle()
     told = world.eye.status(job)

@@ -220,6 +220,11 @@ class World:
                 assert path not in self.leases or self.delay_s, f"{path.name} was made twice"
                 self.leases.add(path)
 
+    def trouble(self, trouble: Callable[[list[int]], None]) -> None:
+        """Let every host call this before it renders seeds."""
+        for host in self.hosts:
+            host.rendering.trouble = trouble
+
     def submit(self, count: int, host: int = 0) -> Job:
         return self.hosts[host].store.submit([wish(number) for number in range(count)])
 

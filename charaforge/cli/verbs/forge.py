@@ -158,9 +158,13 @@ def lora_id(character: str, base: str, rank: object) -> str:
     """The LoRA's name; where file names cannot spell the character, six digits of its sha256."""
     spelt = character
     if not character.isascii():
-        rest = re.sub(r"[^A-Za-z0-9._-]+", "-", character).strip("-.")
-        spelt = f"{rest}-{hashlib.sha256(character.encode()).hexdigest()[:6]}"
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{spelt}_{base}_r{rank}").strip("-.")
+        spelt = f"{_spelt(character)}-{hashlib.sha256(character.encode()).hexdigest()[:6]}"
+    return _spelt(f"{spelt}_{base}_r{rank}")
+
+
+def _spelt(name: str) -> str:
+    """A name with the signs that file names can have everywhere."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
 
 
 def seconds_of(text: str) -> float:
