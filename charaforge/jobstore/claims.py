@@ -112,6 +112,11 @@ class Claims:
                 highest[int(shard)] = max(highest.get(int(shard), 0), int(generation))
         return highest
 
+    def untouched(self, shard: int, generation: int) -> bool:
+        """Return whether nobody ever worked on a shard: its highest generation is the first, a message."""
+        first = self._read(shard, generation) if generation == 1 else None
+        return first is not None and first.state == "sent"
+
     def highest(self, shard: int, generation: int | None = None) -> Claim | None:
         """Return the highest claim on a shard.
 

@@ -80,7 +80,8 @@ class Files:
     def names(self, folder: Path) -> list[str]:
         """Return the names in a folder, hidden ones left out, in no order; none where it is missing."""
         try:
-            return [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
+            with os.scandir(folder) as entries:
+                return [entry.name for entry in entries if not entry.name.startswith(".")]
         except (FileNotFoundError, NotADirectoryError):
             return []
 

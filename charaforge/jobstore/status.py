@@ -15,6 +15,7 @@ from charaforge.jobstore.spec import State
 
 FRESH_S = 0.5
 SMALL = 64  # items; a job of no more is counted each time
+LOOK_AGAIN_S = 5.0  # until then a done mark is taken to be as it was
 RATE_OVER_S = 60.0
 FIRST_FAILURES = 10
 
@@ -112,6 +113,7 @@ class Tally:
     job: Job
     _marks: dict[str, _Counted] = field(default_factory=dict)
     _last: tuple[float, JobStatus] | None = None
+    _looked_s: float = -LOOK_AGAIN_S
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def status(self, fresh: bool = False) -> JobStatus:
@@ -120,16 +122,18 @@ class Tally:
             now = time.monotonic()
             small = self.job.spec.total <= SMALL
             if self._last is None or small or fresh or now - self._last[0] >= FRESH_S:
-                self._last = now, self._count()
+                again = small or fresh or now - self._looked_s >= LOOK_AGAIN_S
+                self._last = now, self._count(again)
+                self._looked_s = now if again else self._looked_s
             return self._last[1]
 
-    def _count(self) -> JobStatus:
+    def _count(self, again: bool) -> JobStatus:
         job, spec = self.job, self.job.spec
         outcome = job.outcome()
         if outcome is not None:
             done, failed = int(outcome["done"]), int(outcome["failed"])
         else:
-            done, failed = self._counts()
+            done, failed = self._counts(again)
         pending = spec.total - done - failed
         state, paused_by = self._state(outcome, done + failed)
         live = state == "running"
@@ -165,26 +169,33 @@ class Tally:
         held = (job.claims.highest(s, g) for s, g in job.claims.generations().items())
         return ("running" if any(c is not None and c.state == "held" for c in held) else "queued"), ""
 
-    def _counts(self) -> tuple[int, int]:
+    def _counts(self, again: bool) -> tuple[int, int]:
         """Return items done and failed: of done shards by their marks, of others by looking."""
-        claimed = self.job.claims.generations()  # before the marks, so that none is missed
-        self._read_marks()
+        job = self.job
+        claimed = job.claims.generations()  # before the marks, so that none is missed
+        self._read_marks(again)
         done = sum(mark.done for mark in self._marks.values())
         failed = sum(mark.failed for mark in self._marks.values())
-        for shard in claimed:
-            if shard < self.job.spec.shards and f"{shard:05}.json" not in self._marks:
-                more, bad = self.job.looked_at(shard)
+        for shard, generation in claimed.items():
+            if shard < job.spec.shards and f"{shard:05}.json" not in self._marks:
+                more, bad = (0, 0) if job.claims.untouched(shard, generation) else job.looked_at(shard)
                 done, failed = done + more, failed + bad
         return done, failed
 
-    def _read_marks(self) -> None:
+    def _read_marks(self, again: bool) -> None:
+        """Read the marks that are new; those that are known only where they changed, and only if `again`."""
         files, folder = self.job.files, self.job.folder.done
-        listed = files.listing(folder)
+        listed: dict[str, Stat | None] = (
+            {**files.listing(folder)} if again else dict.fromkeys(files.names(folder))
+        )
         for name in self._marks.keys() - listed.keys():
             del self._marks[name]
         for name, stat in listed.items():
             known = self._marks.get(name)
-            if known is None or known.stat != stat:
+            if known is not None and stat in (None, known.stat):
+                continue
+            stat = stat or files.stat(folder / name)
+            if stat is not None:
                 mark = DoneMark.read(files.read(folder / name) or b"")
                 if mark is not None:
                     counted = _Counted(stat, len(mark.stamps), len(mark.failed), mark.ended_s)
