@@ -106,15 +106,20 @@ class Trial:
         seeds = max(1, pictures // len(study.prompts))
         sitting = Sitting(study.prompts, _FRESH_SEED, seeds)
         session = Session(study, Generator(self.warehouse))
-        shares = {}
-        for one in known:
+        chosen = report.choice.step or 0
+        screened = {one.step: one.screened or 0.0 for one in report.choice.checkpoints}
+        shares: dict[int, float] = {}
+        told: dict[str, Any] = {}
+        for one in sorted(
+            known, key=lambda c: (c.step != chosen, -screened[c.step])
+        ):  # the likely ones first
             arm = Arm(f"true-{one.step:08d}", f"Step {one.step}", self.character.trigger, one.name)
             seen = session.show([arm], sitting)[arm.name]
             shares[one.step] = float(study.yardstick.standard.judge(seen).accepted.mean())
-        chosen = report.choice.step or 0
-        best = max(shares.values())
-        told = {"shares": shares, "chosen": chosen, "pictures": sitting.pictures}
-        return self._named() | told | {"regret": best - shares[chosen]}
+            found = {"shares": dict(sorted(shares.items())), "chosen": chosen, "pictures": sitting.pictures}
+            told = self._named() | found | {"regret": max(shares.values()) - shares[chosen]}
+            write_json(self.place / "regret.json", told | {"to come": len(known) - len(shares)})
+        return told
 
     def _fresh_plan(self, lora: str) -> EvaluationPlan:
         asked = self.plan()
