@@ -2,7 +2,8 @@
 
 screening: every checkpoint, one picture per prompt -> the best few that pass the gates
 -> these with all seeds, and drift -> the earliest within a hundredth of the best
--> the same at other weights -> the chosen one on prompts and seeds that had no part in the choice
+-> other weights, one picture per prompt; the best, if it beats 1, with all seeds
+-> the chosen one on prompts and seeds that had no part in the choice
 """
 
 from collections.abc import Sequence
@@ -38,6 +39,9 @@ from charaforge.evaluation.verdict import counted
 from charaforge.generation.generator import Generator
 from charaforge.warehouse.layout import Warehouse
 
+WEIGHTS = (0.6, 0.8, 1.2)
+"""LoRA weights that are tried beside 1: what was learnt too well comes out below, what hardly was above."""
+
 _FRESH_SEEDS = 100_000
 """How far the seeds of the published numbers lie from those of the choice."""
 
@@ -51,7 +55,7 @@ class SelectionPlan(StrictModel):
     )
     most: int = Field(8, ge=1, le=64, description="checkpoints that are looked at")
     finalists: int = Field(FINALISTS, ge=1, description="checkpoints that are measured with all seeds")
-    weights: tuple[float, ...] = Field((0.6, 0.8), description="weights tried beside 1; empty: none")
+    weights: tuple[float, ...] = Field(WEIGHTS, description="weights tried beside 1; empty: none")
 
 
 @dataclass(frozen=True)
@@ -127,13 +131,13 @@ class _Choosing:
         taken = close[int(earliest_within(_estimates(close), passing)[0])]
         chosen = next(one for one in known if one.name == taken.arm.lora)
         others = self._weights(chosen)
-        plain = accepts(taken.result, self._close.seeds)[:, :1]
+        nearer = self._closer(others, taken)
         weight = better_weight(
-            plain,
-            {w: accepts(one.result, 1) for w, one in others.items()},
-            {w: not one.faults for w, one in others.items()},
+            accepts(taken.result, self._close.seeds),
+            {one.arm.weight: accepts(one.result, self._close.seeds) for one in nearer},
+            {one.arm.weight: not one.faults for one in nearer},
         )
-        closely = {one.arm.name: one for one in close}
+        closely = {one.arm.name: one for one in (*close, *nearer)}
         return ChoiceRecord(
             name=chosen.name,
             step=chosen.step,
@@ -145,13 +149,19 @@ class _Choosing:
                 self._record(one, checkpoint.step, closely.get(one.arm.name))
                 for one, checkpoint in zip(screened, known, strict=True)
             ),
-            weights=tuple(self._record(one, chosen.step, None) for one in others.values()),
+            weights=tuple(self._record(one, chosen.step, closely.get(one.arm.name)) for one in others),
         )
 
-    def _weights(self, chosen: Checkpoint) -> dict[float, _Entry]:
+    def _weights(self, chosen: Checkpoint) -> list[_Entry]:
         arms = [self._arm(chosen, weight) for weight in sorted(set(self._plan.weights) - {1.0})]
-        found = self._measured(arms, self._screening, drifting=False) if arms else []
-        return {one.arm.weight: one for one in found}
+        return self._measured(arms, self._screening, drifting=False) if arms else []
+
+    def _closer(self, others: Sequence[_Entry], plain: _Entry) -> list[_Entry]:
+        """Look with all seeds at the weight that does best with one, if it does better than 1 there."""
+        first = float(accepts(plain.result, self._close.seeds)[:, 0].mean())
+        usable = [one for one in others if not one.faults and one.result.accepted.estimate > first]
+        best = max(usable, key=lambda one: one.result.accepted.estimate, default=None)
+        return self._measured([best.arm], self._close, drifting=True) if best else []
 
     def _measured(self, arms: Sequence[Arm], sitting: Sitting, drifting: bool) -> list[_Entry]:
         base, words = self._baseline(sitting)

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from charaforge.config import StrictModel
 from charaforge.errors import UsageError
+from charaforge.evaluation.selection import WEIGHTS
 from charaforge.logs import get_logger
 
 logger = get_logger(__name__)
@@ -53,7 +54,8 @@ class Effort(StrictModel):
         """Pictures that are rendered in all; what two stages share counts once."""
         finalists = min(self.finalists, self.checkpoints)
         screening = self.prompts * (self.checkpoints + 1 + len(self.weights))
-        closer = self.prompts * (self.seeds - 1) * (finalists + 1) + self.drift * (finalists + 1)
+        one_weight = 1 if self.weights else 0
+        closer = (self.prompts * (self.seeds - 1) + self.drift) * (finalists + 1 + one_weight)
         published = self.fresh * self.seeds * (4 if self.posed else 3) + 2 * self.drift
         return screening + closer + published + (SHEET_PICTURES if self.sheet else 0)
 
@@ -63,9 +65,9 @@ class Effort(StrictModel):
 
 
 _LADDER: Sequence[tuple[float, int, int, tuple[float, ...], int, int]] = (
-    (1.0, 8, 3, (0.6, 0.8), 40, 4),
-    (1.0, 6, 3, (0.8,), 40, 2),
-    (1.0, 4, 2, (0.8,), 40, 2),
+    (1.0, 8, 3, WEIGHTS, 40, 4),
+    (1.0, 6, 3, (0.8, 1.2), 40, 2),
+    (1.0, 4, 2, (0.8, 1.2), 40, 2),
     (1.0, 4, 2, (), 40, 1),
     (0.75, 3, 2, (), 40, 1),
     (0.5, 2, 2, (), 20, 1),

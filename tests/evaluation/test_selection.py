@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,13 +19,16 @@ from PIL import Image
 
 from charaforge.cli.main import main
 from charaforge.diffusion.bundle import load_bundle
+from charaforge.evaluation import selection as selection_module
+from charaforge.evaluation.arms import Arm
 from charaforge.evaluation.comparison import compare
 from charaforge.evaluation.pictures import read_pictures
 from charaforge.evaluation.plan import EvaluationPlan
 from charaforge.evaluation.protocol import evaluate
 from charaforge.evaluation.report.schema import read_report
-from charaforge.evaluation.results import Evaluation, Refusal
+from charaforge.evaluation.results import ArmResult, Evaluation, Refusal
 from charaforge.evaluation.selection import SelectionPlan, select
+from charaforge.evaluation.statistics import share
 from charaforge.evaluation.subject import load_subject
 from charaforge.generation.generator import Generator
 from charaforge.mini.characters import Character
@@ -122,6 +126,42 @@ def test_the_choice_is_measured_on_other_prompts_and_seeds(chosen: tuple[Evaluat
     )
     assert any("impostors_generated.npz" in line for line in evaluation.warnings)
     assert all((out / picture.file).is_file() for picture in evaluation.arm("lora").pictures)
+
+
+@pytest.mark.parametrize(("recognised", "taken"), [(1.2, 1.2), (0.5, 0.5), (1.0, 1.0)])
+def test_another_weight_is_taken_where_all_seeds_say_that_it_is_better(
+    place: tuple[Warehouse, Path],
+    generator: Generator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    recognised: float,
+    taken: float,
+) -> None:
+    judge = selection_module.judge_arm
+
+    def judged(arm: Arm, *told: Any) -> ArmResult:
+        result = judge(arm, *told)
+        yes = arm.weight == recognised
+        pictures = tuple(one.model_copy(update={"accepted": yes}) for one in result.pictures)
+        accepted = share(np.full((10, len(pictures) // 10), yes))
+        return result.model_copy(update={"pictures": pictures, "accepted": accepted})
+
+    monkeypatch.setattr(selection_module, "judge_arm", judged)
+    monkeypatch.setattr(selection_module, "faults", lambda _: ())
+    asked = SelectionPlan(
+        evaluation=plan(place, tmp_path, max_prompts=10),
+        fresh_prompts=FRESH,
+        finalists=1,
+        weights=(0.5, 1.2),
+    )
+    evaluation = select(asked, place[0], generator)
+    choice = evaluation.choice
+    assert choice is not None
+    assert (choice.weight, evaluation.lora_weight) == (taken, taken)
+    looked = {one.weight: (one.screened, one.measured, one.pictures) for one in choice.weights}
+    assert set(looked) == {0.5, 1.2}
+    for weight, seen in looked.items():
+        assert seen == ((1.0, 1.0, 20) if weight == recognised else (0.0, None, 10))
 
 
 def test_killed_anywhere_it_finds_the_same(

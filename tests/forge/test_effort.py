@@ -13,11 +13,11 @@ def budget(seconds: float) -> Effort:
 
 
 def test_more_time_buys_more_and_is_kept() -> None:
-    efforts = [budget(seconds) for seconds in (120, 180, 240, 480, 900, 9000)]
+    efforts = [budget(seconds) for seconds in (120, 180, 250, 480, 900, 9000)]
     pictures = [one.pictures for one in efforts]
     assert pictures == sorted(pictures)
     assert len(set(pictures)) >= 4
-    for effort, seconds in zip(efforts, (120, 180, 240, 480, 900, 9000), strict=True):
+    for effort, seconds in zip(efforts, (120, 180, 250, 480, 900, 9000), strict=True):
         assert effort.seconds(PACE) <= seconds
         assert effort.steps % effort.checkpoints == 0
 
@@ -55,7 +55,7 @@ def test_pictures_are_counted_as_they_are_made() -> None:
     asked = Effort(
         steps=8, checkpoints=2, finalists=3, weights=(0.6,), prompts=3, fresh=4, seeds=2, drift=3, sheet=False
     )
-    screening, closer, published = 3 * (2 + 1 + 1), 3 * 1 * (2 + 1) + 3 * (2 + 1), 4 * 2 * 3 + 2 * 3
+    screening, closer, published = 3 * (2 + 1 + 1), (3 * 1 + 3) * (2 + 1 + 1), 4 * 2 * 3 + 2 * 3
     assert asked.pictures == screening + closer + published
     assert asked.model_copy(update={"posed": True}).pictures == asked.pictures + 4 * 2
 
