@@ -142,7 +142,9 @@ class _Choosing:
             name=chosen.name,
             step=chosen.step,
             weight=weight,
-            flattering=taken.result.accepted.estimate,
+            flattering=next(
+                one.result.accepted.estimate for one in (*nearer, taken) if one.arm.weight == weight
+            ),
             prompts=prompt_records(self._close),
             seeds=self._close.seed_list,
             checkpoints=tuple(

@@ -49,7 +49,7 @@ def markdown(rows: list[tuple[str, ...]]) -> str:
 
 def between(interval: Interval) -> str:
     """0.812–0.930."""
-    return f"{interval.low:.3f}–{interval.high:.3f}"
+    return _span(interval.low, interval.high)
 
 
 def told(measure: Measure) -> str:
@@ -57,7 +57,11 @@ def told(measure: Measure) -> str:
     if measure.estimate is None or measure.low is None or measure.high is None:
         return "–"
     floor = f", detector alone {measure.floor:.3f}" if measure.floor is not None else ""
-    return f"{measure.estimate:.3f} ({measure.low:.3f}–{measure.high:.3f}{floor})"
+    return f"{measure.estimate:.3f} ({_span(measure.low, measure.high)}{floor})"
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:.3f} to {high:.3f}" if low < 0.0 else f"{low:.3f}–{high:.3f}"
 
 
 def _cell(arm: ArmResult, record: MetricRecord) -> str:

@@ -157,7 +157,7 @@ def test_another_weight_is_taken_where_all_seeds_say_that_it_is_better(
     evaluation = select(asked, place[0], generator)
     choice = evaluation.choice
     assert choice is not None
-    assert (choice.weight, evaluation.lora_weight) == (taken, taken)
+    assert (choice.weight, evaluation.lora_weight, choice.flattering) == (taken, taken, 1.0)
     looked = {one.weight: (one.screened, one.measured, one.pictures) for one in choice.weights}
     assert set(looked) == {0.5, 1.2}
     for weight, seen in looked.items():
