@@ -17,6 +17,7 @@ FRESH_S = 0.5
 SMALL = 64  # items; a job of no more is counted each time
 LOOK_AGAIN_S = 5.0  # until then a done mark is taken to be as it was
 RATE_OVER_S = 60.0
+FEWEST_ENDS = 4  # where fewer fell into that time, so many of the last ones
 FIRST_FAILURES = 10
 
 
@@ -34,7 +35,8 @@ class JobStatus:
         pending: items to come; of a cancelled job, those that never will.
         created: ISO 8601, UTC.
         ended: the same; "" while it has not.
-        rate: items per second, of the last minute in which shards ended; 0 = not known.
+        rate: items per second of the last minute, as this process saw it, or as ended shards tell; 0 = not
+            known.
         eta_s: seconds left at that rate; None = not known.
         paused_by: "request", "disk" or "fault"; "" where it is not paused.
         step: steps done of the micro-batch at work, where there is one worker.
@@ -102,6 +104,18 @@ class _Counted:
     ended_s: float
 
 
+def latest(ends: list[tuple[float, int]]) -> list[tuple[float, int]]:
+    """Return of (seconds, items until then), ascending, the last minute's, and FEWEST_ENDS at least."""
+    recent = sum(second >= ends[-1][0] - RATE_OVER_S for second, _ in ends) if ends else 0
+    return ends[-max(recent, FEWEST_ENDS) :]
+
+
+def rate_of(ends: list[tuple[float, int]]) -> float:
+    """Return items per second from the first to the last of (seconds, items until then); 0 = not known."""
+    span = ends[-1][0] - ends[0][0] if ends else 0.0
+    return (ends[-1][1] - ends[0][1]) / span if span > 0.0 else 0.0
+
+
 @dataclass
 class Tally:
     """Counts one job, for one process.
@@ -114,6 +128,9 @@ class Tally:
     _marks: dict[str, _Counted] = field(default_factory=dict)
     _last: tuple[float, JobStatus] | None = None
     _looked_s: float = -LOOK_AGAIN_S
+    _grown: list[tuple[float, int]] = field(
+        default_factory=list
+    )  # when more items were settled, and how many
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def status(self, fresh: bool = False) -> JobStatus:
@@ -137,7 +154,7 @@ class Tally:
         pending = spec.total - done - failed
         state, paused_by = self._state(outcome, done + failed)
         live = state == "running"
-        rate = self._rate() if live else 0.0
+        rate = self._rate(done + failed, live)
         step, steps, note = job.progress() if live else (0, 0, job.fault() if paused_by == "fault" else "")
         return JobStatus(
             *(spec.job_id, spec.kind, state, spec.total, done, failed, pending, spec.created),
@@ -201,14 +218,26 @@ class Tally:
                     counted = _Counted(stat, len(mark.stamps), len(mark.failed), mark.ended_s)
                     self._marks[name] = counted
 
-    def _rate(self) -> float:
-        newest = max((mark.ended_s for mark in self._marks.values()), default=0.0)
-        recent = [mark for mark in self._marks.values() if mark.ended_s >= newest - RATE_OVER_S]
-        first = min((mark.ended_s for mark in recent), default=0.0)
-        span = newest - first
-        # the first shard of the span ended when it began, so its items were made before
-        items = sum(mark.done + mark.failed for mark in recent if mark.ended_s > first)
-        return items / span if span > 0.0 else 0.0
+    def _rate(self, settled: int, live: bool) -> float:
+        """Return items per second; what was seen while it did not run does not count."""
+        if not live:
+            self._grown.clear()
+            return 0.0
+        now = time.monotonic()
+        if not self._grown or settled > self._grown[-1][1]:
+            self._grown = latest([*self._grown, (now, settled)])
+        first, last = self._grown[0][0], self._grown[-1][0]
+        if now - last > max(RATE_OVER_S, last - first) and len(self._grown) > 1:
+            return 0.0  # it stands still: its workers are gone, perhaps
+        seen = rate_of(self._grown[1:])  # when the first was reached is not known: it was only found so
+        return seen or self._rate_of_marks()
+
+    def _rate_of_marks(self) -> float:
+        settled, ends = 0, []
+        for mark in sorted(self._marks.values(), key=lambda one: one.ended_s):
+            settled += mark.done + mark.failed
+            ends.append((mark.ended_s, settled))
+        return rate_of(latest(ends))
 
     def _failures(self) -> tuple[Failure, ...]:
         items = self.job.failures.items()[:FIRST_FAILURES]

@@ -7,7 +7,7 @@ import pytest
 from charaforge.jobstore import status
 from charaforge.jobstore.job import Job
 from charaforge.jobstore.marks import DoneMark
-from charaforge.jobstore.status import FRESH_S, LOOK_AGAIN_S, Tally
+from charaforge.jobstore.status import FEWEST_ENDS, FRESH_S, LOOK_AGAIN_S, Tally, latest, rate_of
 from charaforge.jobstore.store import JobStore
 from charaforge.warehouse.layout import Warehouse
 from tests.jobstore.world import wish
@@ -61,3 +61,44 @@ def test_only_shards_that_somebody_had_are_looked_at(
     job.claims.claim(3, None, "held", store.owner)
     assert Tally(job).status().done == 3
     assert sorted(looked) == [1, 2, 3]
+
+
+def test_the_rate_is_known_before_a_shard_ends(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, looked = 100.0, 0
+    monkeypatch.setattr(status.time, "monotonic", lambda: now)
+    monkeypatch.setattr(Job, "looked_at", lambda *_: (looked, 0))
+    job.claims.claim(0, None, "held", job.owner)
+    tally, rates = Tally(job), []
+    for looked in (0, 8, 8, 16, 16, 24):  # noqa: B007  # `looked_at` tells it
+        rates.append((tally.status().rate, tally.status().eta_s))
+        now += 4.0
+    assert rates[:3] == [(0.0, None)] * 3  # two micro-batches must have ended
+    assert rates[3] == (1.0, (200 - 16) / 1.0)
+    assert rates[-1] == (1.0, (200 - 24) / 1.0)
+    now += 61.0
+    assert tally.status().eta_s is None, "it stands still"
+    job.pause()
+    assert tally.status(fresh=True).eta_s is None
+    job.resume()
+    now += 3600.0
+    looked = 32
+    assert tally.status().rate == 0.0, "an hour of rest is no part of the rate"
+
+
+def test_slow_shards_have_a_rate_too(job: Job) -> None:
+    for shard, ended_s in enumerate((100.0, 400.0, 700.0)):
+        stamps = {item: (1, 2) for item in range(32)}
+        told = DoneMark(shard, 2, "worker", ended_s, stamps, [])
+        job.files.write(job.folder.done_mark(shard), told.data())
+    found = Tally(job).status()
+    assert found.rate == pytest.approx(64 / 600)
+    assert found.eta_s == pytest.approx((200 - 96) * 600 / 64)
+
+
+def test_the_last_minute_counts_and_a_few_ends_at_least() -> None:
+    ends = [(float(second), second) for second in range(0, 200, 10)]
+    assert latest(ends) == ends[-7:]
+    slow = [(1000.0 * number, number) for number in range(9)]
+    assert latest(slow) == slow[-FEWEST_ENDS:]
+    assert rate_of(slow) == pytest.approx(0.001)
+    assert (latest([]), rate_of([]), rate_of(slow[:1])) == ([], 0.0, 0.0)
