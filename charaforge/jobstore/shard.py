@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from charaforge.errors import CharaForgeError
+from charaforge.errors import CharaForgeError, UnknownNameError
 from charaforge.jobstore.claims import Claim
 from charaforge.jobstore.committer import Committer, Stopwatch
 from charaforge.jobstore.files import denied, disk_full, of_the_disk
@@ -222,12 +222,20 @@ class ShardWork:
 
     def _rendered(self, items: Sequence[Item], rung: int | None) -> Iterator[Picture]:
         """Yield the pictures of items; none that was made with other weights than those before."""
-        for picture in self._by_renderer(items, rung):
-            if self._job.spec.total > 1:
-                fault = self._job.weights.fault(picture.weights())
-                if fault:
-                    self._halt(f"{fault}; put the former file back and resume, or submit the batch again")
-            yield picture
+        try:
+            for picture in self._by_renderer(items, rung):
+                if self._job.spec.total > 1:
+                    fault = self._job.weights.fault(picture.weights())
+                    if fault:
+                        self._halt(f"{fault}; put the former file back and resume, or submit the batch again")
+                yield picture
+        except UnknownNameError as error:
+            if self._job.weights.used(error.name):  # it was there: without it all others would fail as well
+                told = (
+                    f"the {error.kind} {error.name!r} is gone, though pictures of this job were made with it"
+                )
+                self._halt(f"{told}; put it back and resume")
+            raise
 
     def _by_renderer(self, items: Sequence[Item], rung: int | None) -> Iterator[Picture]:
         requests = [item.request for item in items]

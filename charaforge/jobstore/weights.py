@@ -50,6 +50,15 @@ class Weights:
                 )
         return ""
 
+    def used(self, name: str) -> bool:
+        """Return whether pictures of the job were made with a model of this name, of whatever kind."""
+        if any(known.endswith(f" {name}") for known in self._fixed):
+            return True
+        files = (
+            self._files.read(self._folder.weights / one) for one in self._files.names(self._folder.weights)
+        )
+        return any(_name(data).endswith(f" {name}") for data in files if data)
+
     def _first(self, name: str, sha256: str) -> str:
         """Return the weights that a model stood for at first; they are those told now where none were."""
         path = self._folder.weights / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.json"
@@ -64,3 +73,10 @@ class Weights:
         except (ValueError, KeyError, TypeError):  # cut off by a loss of power
             self._files.write(path, told)
             return sha256
+
+
+def _name(data: bytes) -> str:
+    try:
+        return str(json.loads(data)["name"])
+    except (ValueError, KeyError, TypeError):
+        return ""

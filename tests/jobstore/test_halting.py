@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from charaforge.errors import UnknownNameError
 from charaforge.jobstore.folder import JobFolder
 from charaforge.jobstore.marks import ATTEMPTS
 from charaforge.jobstore.weights import Weights
@@ -87,6 +88,33 @@ def test_a_picture_that_is_made_again_later_has_the_same_weights(world: World) -
     world.eye.job(job.id).retry_failed()
     world.settle()
     assert "lora charA" in world.eye.status(job).note
+
+
+def test_a_model_that_is_gone_halts_the_batch(world: World) -> None:
+    there = True
+
+    def trouble(seeds: list[int]) -> None:
+        if not there:
+            raise UnknownNameError("lora model", "charA", [])
+        if 9 in seeds:
+            raise UnknownNameError("lora model", "charB", [])  # never there: it fails alone
+
+    world.trouble(trouble)
+    job = world.submit(96)
+    world.hosts[0].dispatcher.reconcile()
+    world.deliver(0)
+    there = False
+    world.settle()
+    told = world.eye.status(job)
+    assert (told.state, told.paused_by, told.failed) == ("paused", "fault", 1)
+    assert told.note.startswith(
+        "the lora model 'charA' is gone, though pictures of this job were made with it"
+    )
+    assert 0 < told.done < 95
+    there = True
+    job.resume()
+    world.settle()
+    assert world.check_pictures(job) == (95, 1)
 
 
 def test_what_somebody_waits_for_fails_instead(world: World) -> None:
