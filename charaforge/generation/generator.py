@@ -144,8 +144,8 @@ class Generator:
             for image, job, size, used in self._paint(setting, batch, ladder, report):
                 self._check(image)
                 request = named_by_content(job.asked, job.inputs.names)
-                nets = {**job.inputs.tools, **self._inversions.sha256s(job.rendered)}
-                made = Made(image, request, job.rendered, size, used, nets)
+                embeddings = self._inversions.sha256s(job.rendered)
+                made = Made(image, request, job.rendered, size, used, job.inputs.tools, embeddings)
                 yield describe_image(made, setting)
             progress.done += sum(job.asked.steps for job in batch.items)
 

@@ -84,7 +84,8 @@ class Made:
         image: the picture.
         asked: the request for it, with its seed and its files named by content.
         rendered: the same with wildcards, LoRA tags and placeholders resolved.
-        tools: name -> sha256 of what else decided its pixels: a pose estimator, a textual inversion.
+        tools: name -> sha256 of what else decided its pixels, a pose estimator for example.
+        embeddings: the same of the textual inversions that its prompts name.
         micro_batch: size of the micro-batch that it was rendered in.
         rung: of the memory ladder.
     """
@@ -95,6 +96,7 @@ class Made:
     micro_batch: int
     rung: int = 0
     tools: Mapping[str, str] = field(default_factory=dict)
+    embeddings: Mapping[str, str] = field(default_factory=dict)
 
 
 def describe_image(made: Made, setting: Setting) -> GeneratedImage:
@@ -111,7 +113,7 @@ def describe_image(made: Made, setting: Setting) -> GeneratedImage:
         "native": {"width": setting.size.width, "height": setting.size.height},
         "upscaler": _named(setting.upscaler),
         "hires_upscaler": _named(setting.between),
-        "nets": {net.name: net.sha256 for net in nets if net is not None} | dict(made.tools),
+        "nets": {net.name: net.sha256 for net in nets if net is not None} | {**made.tools, **made.embeddings},
         "versions": versions(),
     }
     hashes = {lora.use.name: lora.file.tensors_sha256 for lora in setting.loras}
@@ -122,7 +124,7 @@ def describe_image(made: Made, setting: Setting) -> GeneratedImage:
         "dtype": str(bundle.dtype).removeprefix("torch."),
         **machine(),
     }
-    text = infotext(made.rendered, bundle.sha256, hashes, __version__)
+    text = infotext(made.rendered, bundle.sha256, hashes, __version__, made.embeddings)
     return GeneratedImage(made.image, made.rendered, recipe, run, text)
 
 

@@ -19,7 +19,11 @@ _FILLS = {"original": "", "noise": "latent noise", "blur": "fill"}
 
 
 def infotext(
-    request: GenerationRequest, model_hash: str, lora_hashes: Mapping[str, str], version: str
+    request: GenerationRequest,
+    model_hash: str,
+    lora_hashes: Mapping[str, str],
+    version: str,
+    embedding_hashes: Mapping[str, str] | None = None,
 ) -> str:
     """Return the `parameters` text of one picture.
 
@@ -29,6 +33,7 @@ def infotext(
         model_hash: sha256 of the model's weights; its first 10 hex digits are written.
         lora_hashes: name -> sha256 of each LoRA; the first 12 hex digits are written.
         version: version of CharaForge.
+        embedding_hashes: name -> sha256 of each textual inversion in the prompts, written as those of LoRAs.
     """
     used = "".join(f" {lora_tag(lora)}" for lora in request.loras)
     lines = [f"{request.prompt}{used}".strip()]
@@ -52,11 +57,16 @@ def infotext(
         "RNG": "CPU",
         **(_mask(request.init) if request.init is not None else {}),
         **(_hires(request, request.hires) if request.hires is not None else {}),
-        "Lora hashes": ", ".join(f"{name}: {lora_hashes[name][:12]}" for name in lora_hashes),
+        "Lora hashes": _hashes(lora_hashes),
+        "TI hashes": _hashes(embedding_hashes or {}),
         "Version": f"CharaForge {version}",
     }
     lines.append(", ".join(f"{key}: {_quoted(value)}" for key, value in pairs.items() if value))
     return "\n".join(lines)
+
+
+def _hashes(sha256s: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}: {sha256[:12]}" for name, sha256 in sha256s.items())
 
 
 def _first_size(request: GenerationRequest) -> tuple[int, int]:

@@ -93,6 +93,7 @@ def test_a_textual_inversion_acts_where_its_name_stands_and_is_recorded(both: Wa
     (picture,) = generator.generate(GenerationRequest.model_validate(told))
     digest = hashlib.sha256((folder / "glow-x.safetensors").read_bytes()).hexdigest()
     assert picture.recipe["nets"] == {"glow-x": digest}
+    assert f'TI hashes: "glow-x: {digest[:12]}"' in picture.parameters
 
 
 def test_a_placeholder_may_stand_for_a_textual_inversion(both: Warehouse) -> None:

@@ -31,13 +31,13 @@ def test_infotext_has_the_form_that_a1111_writes() -> None:
         scheduler="euler_a",
         loras=(LoraUse(name="charA", weight=0.8),),
     )
-    text = infotext(request, "ab" * 32, {"charA": "cd" * 32}, "0.1.0")
+    text = infotext(request, "ab" * 32, {"charA": "cd" * 32}, "0.1.0", {"bad_hands": "ef" * 32})
     assert text.splitlines() == [
         "girl <lora:charA:0.8>",
         "Negative prompt: blurry",
         "Steps: 20, Sampler: Euler a, Schedule type: DDIM, CFG scale: 5, Seed: 7, Size: 512x512, "
         'Model hash: ababababab, Model: mini-sd, RNG: CPU, Lora hashes: "charA: cdcdcdcdcdcd", '
-        "Version: CharaForge 0.1.0",
+        'TI hashes: "bad_hands: efefefefefef", Version: CharaForge 0.1.0',
     ]
 
 
