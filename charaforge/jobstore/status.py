@@ -5,19 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
 from charaforge.jobstore.files import Stat
 from charaforge.jobstore.job import Job
 from charaforge.jobstore.marks import DoneMark, Failure
+from charaforge.jobstore.pace import Moment, Pace
 from charaforge.jobstore.spec import State
 
 FRESH_S = 0.5
 SMALL = 64  # items; a job of no more is counted each time
 LOOK_AGAIN_S = 5.0  # until then a done mark is taken to be as it was
-RATE_OVER_S = 60.0
-FEWEST_ENDS = 4  # where fewer fell into that time, so many of the last ones
 FIRST_FAILURES = 10
 
 
@@ -35,8 +35,8 @@ class JobStatus:
         pending: items to come; of a cancelled job, those that never will.
         created: ISO 8601, UTC.
         ended: the same; "" while it has not.
-        rate: items per second of the last minute, as this process saw it, or as ended shards tell; 0 = not
-            known.
+        rate: items per second, as this process saw it, or as ended shards tell; 0 = not known, or it stands
+            still.
         eta_s: seconds left at that rate; None = not known.
         paused_by: "request", "disk" or "fault"; "" where it is not paused.
         step: steps done of the micro-batch at work, where there is one worker.
@@ -104,18 +104,6 @@ class _Counted:
     ended_s: float
 
 
-def latest(ends: list[tuple[float, int]]) -> list[tuple[float, int]]:
-    """Return of (seconds, items until then), ascending, the last minute's, and FEWEST_ENDS at least."""
-    recent = sum(second >= ends[-1][0] - RATE_OVER_S for second, _ in ends) if ends else 0
-    return ends[-max(recent, FEWEST_ENDS) :]
-
-
-def rate_of(ends: list[tuple[float, int]]) -> float:
-    """Return items per second from the first to the last of (seconds, items until then); 0 = not known."""
-    span = ends[-1][0] - ends[0][0] if ends else 0.0
-    return (ends[-1][1] - ends[0][1]) / span if span > 0.0 else 0.0
-
-
 @dataclass
 class Tally:
     """Counts one job, for one process.
@@ -128,9 +116,7 @@ class Tally:
     _marks: dict[str, _Counted] = field(default_factory=dict)
     _last: tuple[float, JobStatus] | None = None
     _looked_s: float = -LOOK_AGAIN_S
-    _grown: list[tuple[float, int]] = field(
-        default_factory=list
-    )  # when more items were settled, and how many
+    _pace: Pace = field(default_factory=Pace)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def status(self, fresh: bool = False) -> JobStatus:
@@ -221,23 +207,17 @@ class Tally:
     def _rate(self, settled: int, live: bool) -> float:
         """Return items per second; what was seen while it did not run does not count."""
         if not live:
-            self._grown.clear()
+            self._pace.forget()
             return 0.0
         now = time.monotonic()
-        if not self._grown or settled > self._grown[-1][1]:
-            self._grown = latest([*self._grown, (now, settled)])
-        first, last = self._grown[0][0], self._grown[-1][0]
-        if now - last > max(RATE_OVER_S, last - first) and len(self._grown) > 1:
-            return 0.0  # it stands still: its workers are gone, perhaps
-        seen = rate_of(self._grown[1:])  # when the first was reached is not known: it was only found so
-        return seen or self._rate_of_marks()
+        self._pace.see(now, settled)
+        return self._pace.rate(now, self._ends())
 
-    def _rate_of_marks(self) -> float:
-        settled, ends = 0, []
-        for mark in sorted(self._marks.values(), key=lambda one: one.ended_s):
-            settled += mark.done + mark.failed
-            ends.append((mark.ended_s, settled))
-        return rate_of(latest(ends))
+    def _ends(self) -> list[Moment]:
+        """Return when shards ended, by the clocks of their workers, and the items until then."""
+        marks = sorted(self._marks.values(), key=lambda mark: mark.ended_s)
+        settled = accumulate(mark.done + mark.failed for mark in marks)
+        return [(mark.ended_s, items) for mark, items in zip(marks, settled, strict=True)]
 
     def _failures(self) -> tuple[Failure, ...]:
         items = self.job.failures.items()[:FIRST_FAILURES]

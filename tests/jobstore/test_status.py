@@ -7,7 +7,7 @@ import pytest
 from charaforge.jobstore import status
 from charaforge.jobstore.job import Job
 from charaforge.jobstore.marks import DoneMark
-from charaforge.jobstore.status import FEWEST_ENDS, FRESH_S, LOOK_AGAIN_S, Tally, latest, rate_of
+from charaforge.jobstore.status import FRESH_S, LOOK_AGAIN_S, Tally
 from charaforge.jobstore.store import JobStore
 from charaforge.warehouse.layout import Warehouse
 from tests.jobstore.world import wish
@@ -72,7 +72,7 @@ def test_the_rate_is_known_before_a_shard_ends(job: Job, monkeypatch: pytest.Mon
     for looked in (0, 8, 8, 16, 16, 24):  # noqa: B007  # `looked_at` tells it
         rates.append((tally.status().rate, tally.status().eta_s))
         now += 4.0
-    assert rates[:3] == [(0.0, None)] * 3  # two micro-batches must have ended
+    assert rates[:3] == [(0.0, None)] * 3  # two micro-batches must have begun to be files
     assert rates[3] == (1.0, (200 - 16) / 1.0)
     assert rates[-1] == (1.0, (200 - 24) / 1.0)
     now += 61.0
@@ -85,20 +85,16 @@ def test_the_rate_is_known_before_a_shard_ends(job: Job, monkeypatch: pytest.Mon
     assert tally.status().rate == 0.0, "an hour of rest is no part of the rate"
 
 
-def test_slow_shards_have_a_rate_too(job: Job) -> None:
+def test_slow_shards_have_a_rate_too_until_nobody_works(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(status.time, "monotonic", lambda: now)
     for shard, ended_s in enumerate((100.0, 400.0, 700.0)):
         stamps = {item: (1, 2) for item in range(32)}
         told = DoneMark(shard, 2, "worker", ended_s, stamps, [])
         job.files.write(job.folder.done_mark(shard), told.data())
-    found = Tally(job).status()
-    assert found.rate == pytest.approx(64 / 600)
-    assert found.eta_s == pytest.approx((200 - 96) * 600 / 64)
-
-
-def test_the_last_minute_counts_and_a_few_ends_at_least() -> None:
-    ends = [(float(second), second) for second in range(0, 200, 10)]
-    assert latest(ends) == ends[-7:]
-    slow = [(1000.0 * number, number) for number in range(9)]
-    assert latest(slow) == slow[-FEWEST_ENDS:]
-    assert rate_of(slow) == pytest.approx(0.001)
-    assert (latest([]), rate_of([]), rate_of(slow[:1])) == ([], 0.0, 0.0)
+    tally = Tally(job)
+    found = tally.status()
+    assert found.rate == pytest.approx(32 / 300)
+    assert found.eta_s == pytest.approx((200 - 96) * 300 / 32)
+    now += 601.0
+    assert (tally.status().rate, tally.status().eta_s) == (0.0, None)
