@@ -25,6 +25,7 @@ from charaforge.requests.batch_answers import BatchReply, RefusedRows
 
 router = APIRouter(prefix="/batch", tags=["batch"])
 MAX_TOLD = 1000  # faults that the words of a problem name; `errors` holds more
+_TAKEN = ("cancel", "status", "submit")  # `/batch/status/…` would not be the batch's own
 _SUBMIT: dict[int | str, dict[str, Any]] = {
     202: {"model": BatchReply, "description": "queued; see Location"},
     200: {"model": BatchReply, "description": "the same was submitted before; see Location"},
@@ -97,14 +98,14 @@ class Submitter:
                 fingerprint=fingerprint,
                 options=options,
             )
-        rows = len(batch.faults.refused)
-        refused = RefusedRows(rows=rows, csv=batch.refused()) if rows else None
-        return _reply(job, 202, read_as=batch.read_as, refused=refused)
+        return _reply(job, 202, read_as=batch.read_as, refused=_refused(batch))
 
     def _known(self, job: Job, fingerprint: str) -> Response:
+        """Answer what was answered before; the refused rows are found again, by reading the same file."""
         if job.spec.fingerprint != fingerprint:
             raise taken(job.id)
-        return _reply(job, 200, known=True)
+        batch = read_batch(self._file.stream, self._file.name, self._names, batch_max_items())
+        return _reply(job, 200, known=True, read_as=batch.read_as, refused=_refused(batch))
 
     def _check(self, batch: Batch) -> None:
         """Raise 422 where a fault keeps the batch from being queued."""
@@ -137,7 +138,15 @@ def put(
     client_id: Annotated[str, Path(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$")],
 ) -> Response:
     """Do as `submit`; sent again it queues nothing more, and with another file it is refused."""
+    if client_id in _TAKEN:
+        told = {"field": "client_id", "message": f"{client_id!r} is a word of the routes; take another name"}
+        raise ProblemError(invalid([told]))
     return submitter(client_id)
+
+
+def _refused(batch: Batch) -> RefusedRows | None:
+    rows = len(batch.faults.refused)
+    return RefusedRows(rows=rows, csv=batch.refused()) if rows else None
 
 
 def _reply(job: Job, status: int, **more: Any) -> Response:

@@ -23,6 +23,7 @@ from charaforge.requests.batch_answers import ENDED, BatchItems, BatchList, Batc
 
 router = APIRouter(prefix="/batch", tags=["batch"], responses=responses(401, 403, 404, 422))
 POLL_S = 0.5
+LONGEST_ID = 18  # digits
 QUIET_S = 15.0  # after so long a sign of life is sent, so that nobody on the way closes the connection
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {"description": "events", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
@@ -91,8 +92,9 @@ def events(
     Beside the events there is `status`, the same as `/batch/status` answers, whenever it has changed.
     """
     job = batch_of(queue, job_id)
-    after = int(last_event_id) if last_event_id.isascii() and last_event_id.isdigit() else 0
-    stream = _stream(job, queue, min(after, 2**62), request.app.state.stopping)
+    number = last_event_id if last_event_id.isascii() and last_event_id.isdigit() else "0"
+    after = int(number) if len(number) < LONGEST_ID else int("9" * LONGEST_ID)
+    stream = _stream(job, queue, after, request.app.state.stopping)
     return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 

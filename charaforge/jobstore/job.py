@@ -231,7 +231,10 @@ class Job:
     def close(self, state: str, done: int, failed: int, ended: str) -> None:
         """Write down how the job ended; the first to say so is right."""
         told = {"state": state, "done": done, "failed": failed, "ended": ended}
-        if self.files.create(self.folder.finished, canonical(told)):
+        first = self.files.create(self.folder.finished, canonical(told))
+        if not first and self.outcome() is None:  # cut off by a loss of power
+            self.files.write(self.folder.finished, canonical(told))
+        if first:
             self.events.tell("finished", state=state, done=done, failed=failed)
         self._opens.remove(self.id, self.spec.queue)
 

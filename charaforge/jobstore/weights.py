@@ -51,13 +51,15 @@ class Weights:
         return ""
 
     def used(self, name: str) -> bool:
-        """Return whether pictures of the job were made with a model of this name, of whatever kind."""
-        if any(known.endswith(f" {name}") for known in self._fixed):
-            return True
-        files = (
-            self._files.read(self._folder.weights / one) for one in self._files.names(self._folder.weights)
-        )
-        return any(_name(data).endswith(f" {name}") for data in files if data)
+        """Return whether pictures of the job were made with a model of this name, of whatever kind.
+
+        The name may be that of a LoRA of which a checkpoint was used.
+        """
+        known = list(self._fixed)
+        for file in self._files.names(self._folder.weights):
+            known.append(_name(self._files.read(self._folder.weights / file) or b""))
+        names = [one.partition(" ")[2] for one in known]
+        return any(name in (one, one.partition("@")[0]) for one in names)
 
     def _first(self, name: str, sha256: str) -> str:
         """Return the weights that a model stood for at first; they are those told now where none were."""

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 
 from charaforge.errors import UsageError
 from charaforge.requests import batch_csv
-from charaforge.requests.batch_columns import COLUMNS, IGNORED
-from charaforge.requests.batch_document import MAX_BYTES, read_document, rows_of
+from charaforge.requests.batch_columns import ALIASES, COLUMNS, IGNORED
+from charaforge.requests.batch_document import MAX_BYTES, REPLACE, read_document, rows_of
 from charaforge.requests.batch_faults import Faults, refused_csv
 from charaforge.requests.batch_rows import BatchItem, Names, Reader
 
@@ -40,7 +40,8 @@ class Batch:
 
     def refused(self) -> str:
         """Return the faulty rows with their reasons, as CSV."""
-        return refused_csv([name for name in self.columns if name and name != IGNORED], self.faults)
+        left_out = ("", IGNORED, REPLACE)  # its words stand in the prompt
+        return refused_csv([name for name in self.columns if name not in left_out], self.faults)
 
 
 def read_batch(stream: BinaryIO, file_name: str, names: Names, limit: int) -> Batch:
@@ -95,7 +96,7 @@ def _json_rows(stream: BinaryIO, batch: Batch, limit: int) -> Iterator[tuple[int
         return
     batch.score, batch.partial = document.score, document.partial
     keys = [document.defaults, *document.items, document.axes]
-    batch.columns = list(dict.fromkeys(name for told in keys for name in told))
+    batch.columns = list(dict.fromkeys(ALIASES.get(name, name) for told in keys for name in told))
     yield from rows_of(document, batch.faults, limit)
 
 

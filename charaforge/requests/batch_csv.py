@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from charaforge.errors import UsageError, suggestion
+from charaforge.requests.batch_columns import ALIASES
 from charaforge.requests.batch_faults import Faults, is_formula, plain_cell
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
@@ -108,10 +109,11 @@ def rows(stream: BinaryIO, dialect: Dialect, faults: Faults) -> Iterator[tuple[i
 def header(cells: Sequence[str], columns: Sequence[str], faults: Faults) -> list[str]:
     """Return the columns of a header row; unknown ones and double ones become faults."""
     names = [column_name(cell.lstrip("\ufeff")) for cell in cells]
+    own = [ALIASES.get(name, name) for name in names]
     for place, name in enumerate(names):
         if name and name not in columns:
             faults.add(1, cells[place].strip(), f"unknown column; {suggestion(name, columns)}")
-        if name and name in names[:place]:
+        if name and ALIASES.get(name, name) in own[:place]:
             faults.add(1, name, "the column is there twice; give it one name")
     return names
 
@@ -129,6 +131,10 @@ def cells_of(
         if place >= len(names) or not names[place]:
             message = "a value beyond the columns; put text that holds separators into quotes"
             faults.refuse(number, told, "", message)
+            sound = False
+        elif "\ufffd" in cell:
+            message = "holds bytes that are no text in the encoding of the file; save the file as UTF-8"
+            faults.refuse(number, told, names[place], message)
             sound = False
         elif is_formula(cell):
             faults.refuse(number, told, names[place], "a formula is no value; write what it stands for")

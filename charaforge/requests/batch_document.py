@@ -20,7 +20,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from charaforge.config.model import StrictModel, fault_lines
 from charaforge.errors import suggestion
-from charaforge.requests.batch_columns import COLUMNS
+from charaforge.requests.batch_columns import ALIASES, COLUMNS
 from charaforge.requests.batch_faults import Faults
 
 MAX_BYTES = 32 * 2**20
@@ -98,9 +98,14 @@ def rows_of(document: BatchDocument, faults: Faults, limit: int) -> Iterator[tup
         )
     if faults.count:
         return
-    names = list(document.axes)
+    names = [ALIASES.get(name, name) for name in document.axes]
+    defaults = {ALIASES.get(name, name): value for name, value in document.defaults.items()}
     for number, item in enumerate(items, start=1):
-        cells = {**document.defaults, **item}
+        twice = _told_twice(item)
+        if twice:
+            faults.refuse(number, item, twice, "the column is there twice; give it one name")
+            continue
+        cells = {**defaults, **{ALIASES.get(name, name): value for name, value in item.items()}}
         unknown = [name for name in cells if name not in COLUMNS]
         for name in unknown:
             faults.refuse(number, cells, name, f"unknown column; {suggestion(name, COLUMNS)}")
@@ -110,6 +115,11 @@ def rows_of(document: BatchDocument, faults: Faults, limit: int) -> Iterator[tup
         for combination in itertools.product(*reversed(document.axes.values())):
             chosen = dict(zip(names, reversed(combination), strict=True))
             yield number, _placed(kept, chosen, document.axes)
+
+
+def _told_twice(item: Mapping[str, Any]) -> str:
+    """Return the name under which an item says something again, "" = none."""
+    return next((name for name in item if name in ALIASES and ALIASES[name] in item), "")
 
 
 def _placed(

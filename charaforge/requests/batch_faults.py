@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,10 +52,16 @@ class Faults:
     listed: list[Fault] = field(default_factory=list)
     count: int = 0
     refused: dict[int, tuple[Mapping[str, object], list[str]]] = field(default_factory=dict)
+    _general: list[Fault] = field(default_factory=list)
     _seen: set[tuple[int, str, str]] = field(default_factory=set)
 
     def add(self, row: int, column: str, message: str, value: object = "") -> None:
-        """Add a fault; the same one of the same row counts once."""
+        """Add a fault of the file; the same one of the same row counts once."""
+        if len(self._general) < MAX_KEPT:
+            self._general.append(Fault(row, printable(column), printable(message), shortened(value)))
+        self._count(row, column, message, value)
+
+    def _count(self, row: int, column: str, message: str, value: object) -> None:
         column, message = printable(column), printable(message)
         key = (row, column, message)
         if key in self._seen:
@@ -68,7 +75,7 @@ class Faults:
     def refuse(self, row: int, cells: Mapping[str, object], column: str, message: str) -> None:
         """Add a fault of a row, and keep the row to be given back."""
         value = cells.get(column, "")
-        self.add(row, column, message, value)
+        self._count(row, column, message, value)
         reasons = self.refused.setdefault(row, (cells, []))[1]
         reason = f"{column}: {message}" if column else message
         if reason not in reasons:
@@ -77,7 +84,7 @@ class Faults:
     @property
     def of_the_file(self) -> list[Fault]:
         """The faults that concern the file as a whole, which no row can be taken without."""
-        return [fault for fault in self.listed if fault.row not in self.refused]
+        return [fault for fault in self._general if fault.row not in self.refused]
 
 
 def refused_csv(columns: Sequence[str], faults: Faults) -> str:
@@ -90,9 +97,14 @@ def refused_csv(columns: Sequence[str], faults: Faults) -> str:
     writer = csv.writer(stream, lineterminator="\r\n")
     writer.writerow([*columns, REASON])
     for cells, reasons in faults.refused.values():
-        row = [*(cells.get(column, "") for column in columns), "; ".join(reasons)]
-        writer.writerow([safe_cell(str(cell)) for cell in row])
+        row = [*(_written(cells.get(column, "")) for column in columns), "; ".join(reasons)]
+        writer.writerow([safe_cell(cell) for cell in row])
     return printable(stream.getvalue())
+
+
+def _written(value: object) -> str:
+    """Return a value as a cell says it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def is_formula(cell: str) -> bool:

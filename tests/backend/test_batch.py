@@ -113,6 +113,10 @@ def test_partial_queues_the_sound_rows_and_gives_the_others_back(batches: TestCl
     assert lines[0] == "prompt,seed,reason"
     assert lines[1].startswith("\"'=HYPERLINK(")
     assert lines[2].startswith('x,one,"seed: is no whole number')
+    again = submit(batches, text, headers={"Idempotency-Key": "k"}, **more)
+    repeated = submit(batches, text, headers={"Idempotency-Key": "k"}, **more)
+    assert (again.status_code, repeated.status_code) == (202, 200)
+    assert repeated.json()["refused"] == again.json()["refused"] == told["refused"]
 
 
 def test_partial_does_not_take_a_file_without_a_sound_row(batches: TestClient) -> None:
@@ -138,7 +142,8 @@ def test_a_name_of_the_client_s(batches: TestClient) -> None:
     other = batches.put(f"{BATCH}/mine-1", files={"file": ("a.csv", "prompt,seed\nx,2\n")})
     assert other.status_code == 409
     assert ended(batches, "mine-1")["done"] == 1
-    assert batches.put(f"{BATCH}/.hidden", files=file).status_code == 422
+    for name in (".hidden", "status", "cancel", "submit"):
+        assert batches.put(f"{BATCH}/{name}", files=file).status_code == 422
 
 
 def test_the_same_key_at_the_same_time_waits(batches: TestClient) -> None:
@@ -224,6 +229,9 @@ def test_events_are_resumed_where_they_broke_off(batches: TestClient) -> None:
     for place, (number, _) in enumerate(numbered):
         again = messages(batches.get(f"{BATCH}/{job_id}/events", headers={"Last-Event-ID": number}).text)
         assert [(n, name) for n, name, _ in again if n] == numbered[place + 1 :]
+    for number in ("9" * 5000, "x"):
+        answer = batches.get(f"{BATCH}/{job_id}/events", headers={"Last-Event-ID": number})
+        assert answer.status_code == 200
 
 
 def test_the_archive_holds_every_picture(batches: TestClient) -> None:
@@ -302,6 +310,20 @@ def test_verify_finds_what_was_changed(batches: TestClient) -> None:
     assert "not as it was" in differs["failures"][0]["message"]
     failed = batches.get(f"{BATCH}/{made['job_id']}/items", params={"failed": "true"}).json()
     assert [one["note"]["item"] for one in failed["items"]] == [5]
+
+
+def test_verify_looks_at_the_pictures_themselves(batches: TestClient) -> None:
+    job_id = queued(batches, "prompt,seed\nx,1..11\n")
+    ended(batches, job_id)
+    items = batches.get(f"{BATCH}/{job_id}/items").json()["items"]
+    altered, gone = (Path(items[place]["image_path"]) for place in (1, 6))
+    altered.write_bytes(altered.read_bytes()[:-1] + b"x")
+    gone.unlink()
+    made = batches.post(f"{BATCH}/{job_id}/verify", json={"count": 11}).json()
+    told = ended(batches, made["job_id"])
+    assert (told["done"], told["failed"]) == (9, 2)
+    failed = batches.get(f"{BATCH}/{made['job_id']}/items", params={"failed": "true"}).json()
+    assert {one["note"]["item"] for one in failed["items"]} == {2, 7}
 
 
 def test_nothing_to_verify(batches: TestClient) -> None:

@@ -49,6 +49,18 @@ def test_what_follows_a_job_is_begun_before_its_end_is_told(world: World) -> Non
     assert (seen, job.ended()) == ([False], True)
 
 
+def test_an_end_that_a_loss_of_power_cut_off_is_written_again(world: World) -> None:
+    job = world.submit(40)
+    world.settle()
+    assert world.eye.status(job).state == "completed"
+    job.folder.finished.write_bytes(b"")
+    assert not job.ended()
+    world.hosts[0].store.mend_index()  # as every process does now and then
+    world.hosts[0].dispatcher.reconcile()
+    assert job.ended()
+    assert world.eye.status(job).state == "completed"
+
+
 def test_trying_again_just_when_a_job_ends_is_not_overlooked(world: World) -> None:
     job = world.submit(3)
     host = world.hosts[0]

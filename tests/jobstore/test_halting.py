@@ -117,6 +117,16 @@ def test_a_model_that_is_gone_halts_the_batch(world: World) -> None:
     assert world.check_pictures(job) == (95, 1)
 
 
+def test_a_checkpoint_s_lora_is_known_by_its_name(world: World, tmp_path: Path) -> None:
+    weights = Weights(WorldFiles(world), JobFolder(tmp_path))
+    assert not weights.used("charA")
+    weights.fault({"lora charA@500": "a" * 64})
+    for told in (weights, Weights(WorldFiles(world), JobFolder(tmp_path))):
+        assert told.used("charA")
+        assert told.used("charA@500")
+        assert not told.used("har")
+
+
 def test_what_somebody_waits_for_fails_instead(world: World) -> None:
     host = world.hosts[0]
     job = host.store.submit([wish(number) for number in range(9)], kind="picture", queue="interactive")

@@ -237,6 +237,34 @@ def test_a_grid() -> None:
     assert [item.note["row"] for item in items] == [1] * 8 + [2] * 8
 
 
+def test_a_field_is_the_same_by_all_its_names() -> None:
+    told = {"defaults": {"negative": "blurry"}, "items": [{"prompt": "x", "negative_prompt": "bad hands"}]}
+    assert [one.request.negative for one in read(json.dumps(told), "a.json").items] == ["bad hands"]
+    grid = {"items": [{"prompt": "x", "negative": "n"}], "axes": {"negative_prompt": ["a", "b"]}}
+    assert [one.request.negative for one in read(json.dumps(grid), "a.json").items] == ["a", "b"]
+    twice = read(json.dumps([{"prompt": "x", "cfg": 5, "guidance": 9}]), "a.json")
+    assert "there twice" in twice.faults.listed[0].message
+    assert "there twice" in read("prompt,guidance,cfg\nx,5,9\n").faults.listed[0].message
+
+
+def test_a_file_s_fault_counts_behind_however_many_of_its_rows() -> None:
+    rows = "prompt,seed\n" + "x,bad\n" * 10_001 + '"open,1\ny,2\n'
+    faults = read(rows, limit=20_000).faults
+    assert [fault.row for fault in faults.of_the_file] == [10_003]
+
+
+def test_refused_items_of_a_document_can_be_sent_again() -> None:
+    grid = {
+        "items": [{"prompt": "hat", "seed": "one", "controls": [{"type": "pose", "image": "there.png"}]}],
+        "axes": {"replace": ["hat", "cap"]},
+    }
+    refused = read(json.dumps(grid), "a.json").refused()
+    assert "replace" not in refused.splitlines()[0]
+    mended = read(refused.replace("one", "1"))
+    assert mended.faults.listed == []
+    assert mended.items[0].request.controls
+
+
 @pytest.mark.parametrize(
     ("document", "message"),
     [

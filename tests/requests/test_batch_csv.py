@@ -77,6 +77,12 @@ def test_files_that_are_no_batch(data: bytes, message: str) -> None:
     assert batch.items == []
 
 
+def test_bytes_that_are_no_text_are_a_fault_of_their_row() -> None:
+    batch = read(b"\xef\xbb\xbfprompt,seed\ncaf\xe9 girl,1\nfine,2\n")
+    assert told(batch) == [(2, "prompt")]
+    assert [item.request.prompt for item in batch.items] == ["fine"]
+
+
 def test_a_row_with_more_cells_than_columns() -> None:
     assert told(read("prompt,seed\nblue hair, hat,7\n")) == [(2, "")]
     assert told(read("prompt,seed,\nx,7,\n\n,,\n")) == []
