@@ -46,7 +46,10 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-prompts", type=int, metavar="N", help="use only the first N prompts")
     parser.add_argument(
-        "--weight", type=float, default=1.0, metavar="W", help="weight of the LoRA, 0 to 4 [default: 1]"
+        "--weight",
+        type=float,
+        metavar="W",
+        help="weight of the LoRA, 0 to 4 [default: the chosen one; 1 where none was, and to compare]",
     )
 
 
@@ -77,6 +80,8 @@ def common_plan(args: argparse.Namespace, name: str, warehouse: Warehouse) -> di
         NotMeasurableError: nothing says where its references are.
         UsageError: nothing says for which base it was made.
     """
+    from charaforge.evaluation.recommended import recommended_weight
+
     record = record_of(name, warehouse)
     table = args.dataset or (record and record.table)
     if table is None:
@@ -95,7 +100,7 @@ def common_plan(args: argparse.Namespace, name: str, warehouse: Warehouse) -> di
         "prompts": args.prompts,
         "max_prompts": args.max_prompts,
         "seeds": args.seeds,
-        "lora_weight": args.weight,
+        "lora_weight": recommended_weight(name, warehouse) if args.weight is None else args.weight,
         "impostors": args.impostors,
         "pose_dir": args.pose_dir,
         "out": args.out,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charaforge.errors import NotMeasurableError
-from charaforge.evaluation.publish import HEADER_KEY, numbers, with_header
+from charaforge.evaluation.publish import CHOSEN, HEADER_KEY, numbers, usage_hint, with_header
 from charaforge.evaluation.rendering import lora_hash
 from charaforge.evaluation.results import Evaluation
 from charaforge.warehouse.atomic import replacing, write_bytes, write_json
@@ -77,10 +77,10 @@ def adopt(evaluation: Evaluation, warehouse: Warehouse) -> Path:
     told = numbers(evaluation)
     header = {
         HEADER_KEY: json.dumps(told, sort_keys=True),
-        "modelspec.usage_hint": f"weight {choice.weight:g}",
+        "modelspec.usage_hint": usage_hint(evaluation.character, choice.weight),
     }
     write_bytes(folder / f"{folder.name}.safetensors", with_header(file.read_bytes(), header))
-    path = folder / "chosen.json"
+    path = folder / CHOSEN
     record = {
         "lora": evaluation.lora,
         "checkpoint": choice.name,

@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image
 
 from charaforge.evaluation.card import with_measures
+from charaforge.evaluation.rendering import lora_hash
 from charaforge.evaluation.report import write_refusal, write_report
 from charaforge.evaluation.report.pictures import Enlarge
 from charaforge.evaluation.results import Evaluation, Refusal
@@ -20,6 +21,9 @@ from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.registry import Registry
 
 logger = get_logger(__name__)
+
+CHOSEN = "chosen.json"
+"""File in a LoRA's folder: which of its checkpoints it is, at which weight, with which numbers."""
 
 HEADER_KEY = "charaforge.evaluation"
 """Key of a LoRA's header that holds its numbers, as JSON."""
@@ -47,13 +51,17 @@ def note_in_lora(evaluation: Evaluation, folder: Path) -> None:
     """Write the numbers into a LoRA's model card and into the header of its file.
 
     The file is replaced as a whole; its tensors stay byte for byte. Numbers of the same LoRA that come from
-    more pictures stay: a quick look does not replace a certificate.
+    more pictures stay: a quick look does not replace a certificate. Nor does a look at a chosen LoRA that
+    chose nothing, or at another weight: its weight and numbers are those of the choice.
 
     Args:
         evaluation: What was measured.
         folder: Of the LoRA.
     """
     file = folder / f"{folder.name}.safetensors"
+    if not _is_of_the_choice(evaluation, folder / CHOSEN):
+        logger.info("%s keeps the weight and the numbers of its choice: these are not noted", folder.name)
+        return
     lora, noted = evaluation.arm("lora").accepted, _noted(file)
     if noted.get("lora_sha256") == evaluation.lora_sha256 and noted.get("pictures", 0) > lora.pictures:
         logger.info("%s keeps the numbers it has, of %d pictures", folder.name, noted["pictures"])
@@ -64,7 +72,7 @@ def note_in_lora(evaluation: Evaluation, folder: Path) -> None:
     if file.is_file():
         data = file.read_bytes()
         told = json.dumps(numbers(evaluation), sort_keys=True)
-        hint = {"modelspec.usage_hint": f"weight {evaluation.lora_weight:g}"}
+        hint = {"modelspec.usage_hint": usage_hint(evaluation.character, evaluation.lora_weight)}
         renewed = with_header(data, {HEADER_KEY: told, **hint})
         if renewed != data:
             write_bytes(file, renewed)
@@ -99,6 +107,30 @@ def _noted(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     return dict(json.loads(safetensors_metadata(file).get(HEADER_KEY, "{}")))
+
+
+def usage_hint(character: str, weight: float) -> str:
+    """What a LoRA's header says about its use."""
+    return f"write {character} first, weight {weight:g}"
+
+
+def is_noted(sha256: object, file: Path) -> bool:
+    """Whether a LoRA's file has the tensors of this ``lora_hash``, and numbers of the same in its header."""
+    try:
+        return file.is_file() and lora_hash(file) == sha256 == _noted(file).get("lora_sha256")
+    except (OSError, ValueError):
+        return False
+
+
+def _is_of_the_choice(evaluation: Evaluation, chosen: Path) -> bool:
+    """False where these weights were chosen, and this is no choice or at another weight than the chosen."""
+    try:
+        told = dict(json.loads(chosen.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError):
+        return True
+    if told.get("sha256") != evaluation.lora_sha256:
+        return True
+    return evaluation.choice is not None and evaluation.lora_weight == told.get("weight")
 
 
 def with_header(data: bytes, told: dict[str, str]) -> bytes:

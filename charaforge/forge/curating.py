@@ -1,6 +1,7 @@
 """The first step: a folder becomes a table whose held-out pictures no training sees."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,13 @@ def curated(plan: ForgePlan, warehouse: Warehouse) -> dict[str, Any]:
         "pictures": len(rows),
         "splits": {name: splits.count(name) for name in ("train", *QUOTAS)},
     }
+
+
+def is_another(told: Mapping[str, Any], table: Path) -> bool:
+    """Whether a table is gone, or no longer what curation told of it: other folders may share its name."""
+    if told.get("table") != str(table):
+        return False
+    return not table.is_file() or hashlib.sha256(table.read_bytes()).hexdigest() != told["sha256"]
 
 
 def check_enough(told: dict[str, Any], folder: Path) -> None:

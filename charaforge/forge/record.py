@@ -48,6 +48,7 @@ class Record:
             "steps": {name: told.get("steps", {}).get(name, {"state": _WAITING}) for name in STEPS},
             "result": told.get("result"),
         }
+        self._told["made"] = told.get("made", self._made_before())
 
     def step(
         self,
@@ -89,9 +90,23 @@ class Record:
         key = _key(inputs)
         return bool(self._told["steps"][name].get("key", key) != key)
 
+    def result(self, name: str) -> dict[str, Any]:
+        """What a step's work returned; nothing where it is not done."""
+        return dict(self._told["steps"][name].get("result", {}))
+
     def forget(self, name: str) -> None:
         """Say that a step has to be done again, because what it left is gone."""
         self._note(name, {"state": _WAITING})
+
+    @property
+    def made(self) -> dict[str, str]:
+        """The LoRAs whose training was begun by this forging, and of which character each is."""
+        return dict(self._told["made"])
+
+    def make(self, lora: str, character: str) -> None:
+        """Say that a LoRA is made by this forging, before anything of it is there."""
+        self._told["made"][lora] = character
+        write_json(self._path, self._told)
 
     @property
     def knows_training(self) -> bool:
@@ -107,6 +122,11 @@ class Record:
     def seconds(self) -> dict[str, float]:
         """Time of every step that is done, s."""
         return {name: one["seconds"] for name, one in self._told["steps"].items() if "seconds" in one}
+
+    def _made_before(self) -> dict[str, str]:
+        """The same of a record without that list: one LoRA, that of its plan."""
+        named = {"lora", "character"} <= self.earlier.keys()
+        return {self.earlier["lora"]: self.earlier["character"]} if named and self.knows_training else {}
 
     def _note(self, name: str, told: Values) -> None:
         self._told["steps"][name] = dict(told)

@@ -9,6 +9,7 @@ Every step can be killed and goes on; what is done is not done again, and the nu
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,22 +18,26 @@ from typing import Any
 from charaforge.curation.dataset import Dataset
 from charaforge.errors import NotMeasurableError, UsageError
 from charaforge.evaluation.checkpoints import adopt
-from charaforge.evaluation.publish import numbers, publish, publish_refusal
+from charaforge.evaluation.publish import CHOSEN, is_noted, numbers, publish, publish_refusal
 from charaforge.evaluation.report import show_sheet
 from charaforge.evaluation.report.schema import read_report
 from charaforge.evaluation.results import Evaluation, Refusal
 from charaforge.evaluation.selection import SelectionPlan, select
 from charaforge.forge.certificate import write_certificate
-from charaforge.forge.curating import check_enough, curated, folder_digest
+from charaforge.forge.curating import check_enough, curated, folder_digest, is_another
 from charaforge.forge.deciding import check_prompts, decided, evaluation_plan, training_config
 from charaforge.forge.effort import Effort, Pace, told_minutes
 from charaforge.forge.plan import ForgePlan
 from charaforge.forge.record import Record, alone
 from charaforge.forge.sheet import SheetPlan, draw_sheet, usual_outfit
+from charaforge.logs import get_logger
 from charaforge.training.run import run as train
 from charaforge.training.run import set_aside
+from charaforge.warehouse.atomic import write_bytes
 from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.registry import Registry
+
+logger = get_logger(__name__)
 
 REPORT, SHEET, RECORD, CERTIFICATE = "report.html", "sheet.png", "forge.json", "CERTIFICATE.md"
 
@@ -58,12 +63,17 @@ class ForgeEnd:
     seconds: dict[str, float]
 
 
+class NameTakenError(UsageError):
+    """The LoRA's name is that of one that somebody else made."""
+
+
 def forge(plan: ForgePlan, warehouse: Warehouse) -> ForgeEnd:
     """Walk the road; stopped or killed at any moment, the same call goes on and ends with the same numbers.
 
     Raises:
         KeyboardInterrupt: stopped; the same call goes on from there.
         NotMeasurableError: too few pictures, or likeness cannot be measured; the reports say so.
+        NameTakenError: the LoRA of that name was made by something else.
         WarehouseError: another run works in the same folder.
         CharaForgeError: a step cannot be done; the subclass and message say why.
     """
@@ -112,13 +122,12 @@ class _Road:
         plan = self._plan
         inputs = {**folder_digest(plan.folder), "folder": str(plan.folder), "model": plan.model}
         inputs |= {"character": plan.character, "dataset": plan.dataset}
-        table = self._record.step(
-            "curate",
-            inputs,
-            lambda: curated(plan, self._warehouse),
-            Dataset(plan.dataset, self._warehouse).table,
-            f"{inputs['pictures']} pictures",
-        )
+        file = Dataset(plan.dataset, self._warehouse).table
+        if is_another(self._record.result("curate"), file):
+            self._set_table_aside(file)
+            self._record.forget("curate")
+        forecast = f"{inputs['pictures']} pictures"
+        table = self._record.step("curate", inputs, lambda: curated(plan, self._warehouse), file, forecast)
         check_enough(table, plan.folder)
         return table
 
@@ -135,6 +144,7 @@ class _Road:
         config = training_config(self._plan, Path(table["table"]), self._warehouse, effort)
         inputs = {"config": config.model_dump(mode="json"), "table": table["sha256"]}
         self._make_room(inputs)
+        self._record.make(self._plan.lora, self._plan.character)
 
         def work() -> dict[str, Any]:
             result = train(config, self._warehouse)
@@ -151,13 +161,22 @@ class _Road:
             put_aside(self._lora)
             set_aside(self._lora)
 
+    def _set_table_aside(self, table: Path) -> None:
+        """Keep a copy of a table that another run, or a person, wrote in the place of this forging's."""
+        kept = ""
+        if table.is_file():
+            copy = self._plan.out / f"{table.stem}-of-others{table.suffix}"
+            write_bytes(copy, table.read_bytes())
+            kept = f"; what it was lies in {copy}"
+        logger.info("%s is no longer the table of this forging, and is made again%s", table, kept)
+
     def _check_name(self) -> None:
         """Refuse the name of a LoRA that somebody else made."""
         taken = (self._lora / "state").exists() or any(self._lora.glob("*.safetensors"))
-        whose = self._record.earlier.get("character", self._plan.character)
-        if taken and (not self._record.knows_training or whose != self._plan.character):
-            maker = f"that of {whose}" if self._record.knows_training else "which this forging did not make"
-            raise UsageError(
+        whose = self._record.made.get(self._plan.lora)
+        if taken and whose != self._plan.character:
+            maker = f"that of {whose}" if whose else "which this forging did not make"
+            raise NameTakenError(
                 f"{self._lora} holds another LoRA, {maker}", "give another --lora NAME, or move it away"
             )
 
@@ -189,11 +208,22 @@ class _Road:
             publish(evaluation.model_copy(update={"seconds": timed}), plan.out, self._warehouse)
             return dict(numbers(evaluation))
 
-        if not _is_readable(plan.out / "report.json"):
+        if not self._is_chosen():
             self._record.forget("choose")
         about = _about(effort.pictures * pace.picture_s if pace else None)
         forecast = f"up to {effort.pictures} pictures{about}"
         return self._record.step("choose", inputs, work, plan.out / "report.json", forecast)
+
+    def _is_chosen(self) -> bool:
+        """Whether all that the choice left is still there: its reports, and the chosen one as the LoRA."""
+        told = self._record.result("choose")
+        sha256 = told.get("lora_sha256")
+        return (
+            (self._plan.out / REPORT).is_file()
+            and _is_of_choice(self._plan.out / "report.json", sha256)
+            and _tells(self._lora / CHOSEN, told)
+            and is_noted(sha256, self._lora / f"{self._plan.lora}.safetensors")
+        )
 
     def _sheet(self, table: Mapping[str, Any], told: Mapping[str, Any]) -> Path:
         path = self._plan.out / SHEET
@@ -244,18 +274,28 @@ def put_aside(lora: Path) -> None:
     checkpoints = lora / "checkpoints"
     if not checkpoints.is_dir():
         return
-    for name in (CERTIFICATE, "chosen.json"):
+    for name in (CERTIFICATE, CHOSEN):
         if (lora / name).is_file():
             (lora / name).rename(checkpoints / name)
     checkpoints.rename(lora / f"checkpoints-{sum(1 for _ in lora.glob('checkpoints-*')) + 1}")
 
 
-def _is_readable(report: Path) -> bool:
-    """Whether a report is there that this version can read."""
+def _is_of_choice(report: Path, sha256: object) -> bool:
+    """Whether a report is there that this version can read, and that tells of the choice of this LoRA."""
     try:
-        return isinstance(read_report(report), Evaluation)
+        told = read_report(report)
     except (OSError, ValueError):
         return False
+    return isinstance(told, Evaluation) and told.choice is not None and told.lora_sha256 == sha256
+
+
+def _tells(path: Path, told: Mapping[str, Any]) -> bool:
+    """Whether a JSON file is there that says all of this."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and {**found, **told} == found
 
 
 def _sha256(path: Path) -> str:

@@ -19,7 +19,7 @@ A {kind} for {base} ({family}). Its trigger is `{trigger}`.{comment}
 Put `{title}.safetensors` where your program looks for LoRAs and write the trigger first in the prompt:
 `{example}`
 
-{readers} Weights between 0.6 and 1 are usual.
+{readers} Weights from 0.6 to 1.2 are usual.
 
 ## Sources
 {train} pictures were trained on{prior}, {held_out} held out for the validation loss, from `{source}`.

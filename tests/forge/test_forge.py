@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from charaforge.cli.main import main
 from charaforge.mini.characters import Character
 from charaforge.mini.dataset import draw_character
 from charaforge.warehouse.layout import Warehouse
@@ -136,7 +138,10 @@ def killed_somewhere(forging: Forging, whole: tuple[dict[str, Any], float], seed
 
 @pytest.mark.launch
 def test_a_finished_forging_says_the_same_again_at_once(
-    forging: Forging, whole: tuple[dict[str, Any], float]
+    forging: Forging,
+    whole: tuple[dict[str, Any], float],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pictures = {path: path.stat().st_mtime_ns for path in (forging.out / "pictures").rglob("*.png")}
     code, told = forging.run()
@@ -145,6 +150,12 @@ def test_a_finished_forging_says_the_same_again_at_once(
     assert {p: p.stat().st_mtime_ns for p in (forging.out / "pictures").rglob("*.png")} == pictures
     assert "train: done before" in forging.errors()
     assert forging.numbers() == whole[0]
+    (line,) = (line for line in told.splitlines() if line.startswith("use it:"))
+    assert f"--lora {LORA}:1 --model mini-sd" in line
+    words = shlex.split(line.removeprefix("use it:"))[1:]
+    monkeypatch.setenv("AI_CACHE_ROOT", str(forging.warehouse.root))
+    assert main([*words, "--steps", "1", "--seed", "1", "--out", str(tmp_path / "used")]) == 0
+    assert list((tmp_path / "used").rglob("*.png"))
 
 
 @pytest.mark.launch

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from charaforge.cli.shipped import FRESH_PROMPTS, PROMPTS, shipped
+from charaforge.cli.verbs import demo
 from charaforge.cli.verbs.forge import lora_id
 from charaforge.errors import NotMeasurableError, UsageError
 from charaforge.forge.plan import ForgePlan
@@ -45,12 +46,21 @@ def test_prompts_are_looked_at_before_anything_is_done(tmp_path: Path, warehouse
 def test_the_lora_of_another_character_is_not_touched(tmp_path: Path, warehouse: Warehouse) -> None:
     """Two names that file names cannot tell apart, or the same --lora for somebody else."""
     plan = asked(tmp_path)
-    Record(plan.out / RECORD, {"character": "anna"}).step("train", {}, dict)
+    Record(plan.out / RECORD, {}).make(plan.lora, "anna")
     state = warehouse.lora_folder(plan.lora) / "state"
     state.mkdir(parents=True)
     with pytest.raises(UsageError, match="holds another LoRA, that of anna"):
         forge(plan, warehouse)
     assert state.is_dir()
+
+
+def test_a_demo_is_told_of_an_option_that_it_has(tmp_path: Path, warehouse: Warehouse) -> None:
+    plan = asked(tmp_path)
+    (warehouse.lora_folder(plan.lora) / "state").mkdir(parents=True)
+    with pytest.raises(UsageError, match="which this forging did not make") as caught:
+        demo._walk(plan, warehouse)
+    assert "--fresh" in caught.value.hint
+    assert "--lora" not in caught.value.hint
 
 
 def test_names_that_cannot_be_spelt_stay_apart() -> None:

@@ -57,7 +57,17 @@ def run(args: argparse.Namespace) -> int:
     if args.fresh:
         _forget(out, warehouse.lora_folder(lora))
     folder = _draw(character, out, warehouse)
-    return forge_verb.walk(_plan(args, character, folder, out, lora), warehouse)
+    return _walk(_plan(args, character, folder, out, lora), warehouse)
+
+
+def _walk(plan: ForgePlan, warehouse: Warehouse) -> int:
+    """Walk the road; a refusal names an option that this command has."""
+    from charaforge.forge.road import NameTakenError
+
+    try:
+        return forge_verb.walk(plan, warehouse)
+    except NameTakenError as error:
+        raise NameTakenError(error.message, "give --fresh, which deletes it, or move it away") from error
 
 
 def _forget(out: Path, lora: Path) -> None:

@@ -108,6 +108,9 @@ def tell(end: ForgeEnd) -> int:
     print(f"LoRA:         {end.lora}\nreport:       {end.report}\ncertificate:  {end.certificate}")
     if end.sheet is not None:
         print(f"sheet:        {end.sheet}")
+    measured = end.evaluation
+    lora = f"--lora {measured.lora}:{measured.lora_weight:g} --model {measured.model}"
+    print(f'use it:       charaforge generate --prompt "1girl, [character], smile" {lora}')
     steps = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in end.seconds.items())
     print(f"time:         {sum(end.seconds.values()):.0f} s ({steps})")
     return ExitCode.PASS if told.passed else ExitCode.FAILED

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from charaforge.cli.eval_options import lora_name, record_of, trigger_of
 from charaforge.errors import ExitCode, UsageError
 from charaforge.warehouse.bootstrap import bootstrap
-from charaforge.warehouse.layout import Warehouse
 
 NAME = "sheet"
 HELP = "draw a character sheet of a LoRA: views, expressions, poses, outfits as one labelled picture"
@@ -43,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     if not model:
         raise UsageError(f"nothing says for which base model {name} was made", "give it with --model")
     from charaforge.config import parse
+    from charaforge.evaluation.recommended import recommended_weight
     from charaforge.forge.sheet import SheetPlan, draw_sheet, usual_outfit
 
     character = args.character or (trigger_of(name, warehouse) if record else name)
@@ -53,16 +52,10 @@ def run(args: argparse.Namespace) -> int:
         "character": character,
         "trigger": "" if record else args.character or "",
         "outfit": usual_outfit(table, character) if table and table.is_file() else "",
-        "weight": _chosen_weight(name, warehouse) if args.weight is None else args.weight,
+        "weight": recommended_weight(name, warehouse) if args.weight is None else args.weight,
         "seed": args.seed,
         "steps": args.steps,
         "out": (args.out or warehouse.outputs / "sheets" / name / "sheet.png").absolute(),
     }
     print(f"sheet: {draw_sheet(parse(SheetPlan, told, 'charaforge sheet'), warehouse)}")
     return ExitCode.PASS
-
-
-def _chosen_weight(name: str, warehouse: Warehouse) -> float:
-    """The weight that an evaluation chose; 1 for a LoRA without, and for a single checkpoint."""
-    path = warehouse.lora_folder(name) / "chosen.json"
-    return float(json.loads(path.read_text(encoding="utf-8"))["weight"]) if path.is_file() else 1.0

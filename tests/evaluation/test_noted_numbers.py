@@ -1,0 +1,73 @@
+"""A look at a chosen LoRA does not replace the weight and the numbers of its choice."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from charaforge.evaluation.publish import HEADER_KEY, note_in_lora
+from charaforge.evaluation.results import Evaluation
+from charaforge.warehouse.atomic import write_json
+from charaforge.warehouse.cards import safetensors_metadata
+from tests.evaluation.findings import finding, with_choice
+
+
+@pytest.fixture
+def chosen(tmp_path: Path) -> Evaluation:
+    return with_choice(finding(tmp_path))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, chosen: Evaluation) -> Path:
+    """A LoRA's folder after a choice."""
+    folder = tmp_path / "zxq"
+    folder.mkdir()
+    save_file({"a.lora_up.weight": np.ones((2, 2), np.float32)}, folder / "zxq.safetensors")
+    (folder / "MODEL_CARD.md").write_text("# zxq\n", encoding="utf-8")
+    write_json(folder / "chosen.json", {"sha256": chosen.lora_sha256, "weight": chosen.lora_weight})
+    note_in_lora(chosen, folder)
+    return folder
+
+
+def told(folder: Path) -> tuple[str, str, str]:
+    header = safetensors_metadata(folder / "zxq.safetensors")
+    card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    return card, header[HEADER_KEY], header["modelspec.usage_hint"]
+
+
+def test_the_choice_itself_is_noted(folder: Path) -> None:
+    card, numbers, hint = told(folder)
+    assert "Recommended weight: 0.8." in card
+    assert json.loads(numbers)["weight"] == 0.8
+    assert hint == "write zxq & co first, weight 0.8"
+
+
+@pytest.mark.parametrize(
+    "change", [{"choice": None}, {"lora_weight": 1.2}, {"choice": None, "lora_weight": 0}]
+)
+def test_neither_numbers_without_a_choice_nor_at_another_weight(
+    folder: Path, chosen: Evaluation, change: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    before = told(folder)
+    with caplog.at_level("INFO", logger="charaforge"):
+        note_in_lora(chosen.model_copy(update=change), folder)
+    assert told(folder) == before
+    assert "zxq keeps the weight and the numbers of its choice" in caplog.text
+
+
+def test_another_lora_in_its_place_has_numbers_of_its_own(folder: Path, chosen: Evaluation) -> None:
+    other = chosen.model_copy(update={"choice": None, "lora_sha256": "12" * 32, "lora_weight": 0.6})
+    note_in_lora(other, folder)
+    assert "Recommended weight: 0.6." in told(folder)[0]
+
+
+@pytest.mark.parametrize("text", [None, "{", "{}"])
+def test_nothing_known_of_a_choice_forbids_nothing(
+    folder: Path, chosen: Evaluation, text: str | None
+) -> None:
+    path = folder / "chosen.json"
+    path.unlink() if text is None else path.write_text(text, encoding="utf-8")
+    note_in_lora(chosen.model_copy(update={"choice": None, "lora_weight": 0.6}), folder)
+    assert "Recommended weight: 0.6." in told(folder)[0]
