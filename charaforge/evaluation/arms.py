@@ -8,6 +8,7 @@ from charaforge.evaluation.plan import EvaluationPlan
 from charaforge.evaluation.prompts import EvalPrompt
 from charaforge.evaluation.subject import Subject
 from charaforge.requests.generation import GenerationRequest, LoraUse
+from charaforge.requests.grammar import escape
 from charaforge.requests.inputs import Control
 from charaforge.requests.placeholders import fill_placeholders
 
@@ -70,9 +71,7 @@ def native_side(card: dict[str, object], family: str) -> int:
 
 def words_of(prompt: EvalPrompt, arm: Arm, subject: Subject) -> str:
     """The prompt of an arm, its placeholders filled; without a character it wears no outfit of its own."""
-    outfit = subject.outfit if arm.words else ""
-    values = {"character": arm.words, "outfit": outfit, "style": subject.style}
-    return fill_placeholders(prompt.prompt, values)[0]
+    return fill_placeholders(prompt.prompt, _values(arm, subject))[0]
 
 
 def requests_of(
@@ -88,7 +87,7 @@ def requests_of(
     loras = (LoraUse(name=arm.lora, weight=arm.weight),) if arm.lora else ()
     return [
         GenerationRequest(
-            prompt=words_of(prompt, arm, subject),
+            prompt=_asked(prompt, arm, subject),
             negative=prompt.negative,
             model=plan.model,
             width=side,
@@ -103,6 +102,17 @@ def requests_of(
         )
         for prompt in prompts
     ]
+
+
+def _asked(prompt: EvalPrompt, arm: Arm, subject: Subject) -> str:
+    """The prompt of an arm as the generator reads it: brackets in a name are brackets, not weights."""
+    values = {name: escape(text) for name, text in _values(arm, subject).items()}
+    return fill_placeholders(prompt.prompt, values)[0]
+
+
+def _values(arm: Arm, subject: Subject) -> dict[str, str]:
+    outfit = subject.outfit if arm.words else ""
+    return {"character": arm.words, "outfit": outfit, "style": subject.style}
 
 
 def _controls(arm: Arm, prompt: EvalPrompt) -> tuple[Control, ...]:

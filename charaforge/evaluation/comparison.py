@@ -1,7 +1,9 @@
 """Two LoRAs of one character, on the same prompts and seeds: which one is it more often?"""
 
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
 from charaforge.config import StrictModel
@@ -17,16 +19,24 @@ from charaforge.evaluation.results import ArmResult, MetricRecord, PromptRecord,
 from charaforge.evaluation.scoring import Sitting, accepts, judge_arm
 from charaforge.evaluation.session import Session
 from charaforge.evaluation.statistics import Interval, difference
+from charaforge.evaluation.subject import characters_in
 from charaforge.evaluation.surroundings import surroundings
 from charaforge.evaluation.tables import between, markdown, told
 from charaforge.evaluation.threshold import Threshold
-from charaforge.evaluation.verdict import counted, told_rate
+from charaforge.evaluation.verdict import counted, points, told_rate
 from charaforge.generation.generator import Generator
 from charaforge.warehouse.atomic import write_text
 from charaforge.warehouse.layout import Warehouse
+from charaforge.warehouse.registry import Registry
 
 MARGIN = 0.05
 """How far A may lie below B and still count as no worse."""
+
+_NEARLY_ALWAYS = 0.95
+"""Share of accepted pictures from which on a LoRA counts as nearly perfect."""
+
+_ROUND, _MOST_PROMPTS = 50, 1000
+"""Numbers of prompts that are advised are multiples of the one, and no higher than the other."""
 
 
 class Comparison(StrictModel):
@@ -65,6 +75,62 @@ class Comparison(StrictModel):
         if self.gain.high < 0:
             return f"{self.b.label} is better than {self.a.label}"
         return f"{self.a.label} and {self.b.label} cannot be told apart with this many pictures"
+
+    @property
+    def advice(self) -> str:
+        """How many prompts to give where so few cannot show that two good LoRAs are alike; else ""."""
+        given, seeds = len(self.prompts), len(self.seeds)
+        worst = min(self.a.accepted.estimate, self.b.accepted.estimate)
+        needed = prompts_needed(self.margin, seeds)
+        if self.passed or self.gain.high < 0 or worst < _NEARLY_ALWAYS or not given < needed:
+            return ""
+        return (
+            f"More prompts are needed: with {counted(given, 'prompt')} not even two LoRAs that are always "
+            f"accepted can be shown to lie within {points(self.margin)} of each other; give {needed} prompts."
+        )
+
+
+class Sameness(StrictModel):
+    """The result where both names stand for one LoRA: there is nothing to compare."""
+
+    status: Literal["the same LoRA"] = "the same LoRA"
+    a: str = Field(description="name of the first")
+    b: str = Field(description="name of the second")
+    sha256: str = Field(description="of what both draw with")
+    command: str = Field(description="command line that repeats the comparison")
+
+    @property
+    def headline(self) -> str:
+        """The result in one line."""
+        return f"{self.a} and {self.b}: it is the same LoRA"
+
+
+def prompts_needed(margin: float, seeds: int) -> int:
+    """Prompts, rounded up, that show two always accepted LoRAs to lie within a margin; 0: none do."""
+    for prompts in range(_ROUND, _MOST_PROMPTS + 1, _ROUND):
+        always = np.ones((prompts, seeds), bool)
+        if difference(always, always).low >= -margin:
+            return prompts
+    return 0
+
+
+def same_lora(plan: EvaluationPlan, other: str, word: str, warehouse: Warehouse) -> Sameness | None:
+    """Tell whether both LoRAs are one, asked for by one word; nothing is rendered, or held against pictures.
+
+    Args:
+        plan: ``lora`` is A.
+        other: Registry name of B, which is rendered with the same weight.
+        word: Trigger word of B.
+        warehouse: Where the models are.
+
+    Raises:
+        UsageError, UnknownNameError, DatasetError: there is no such LoRA, or no such table.
+    """
+    registry = Registry(warehouse)
+    one, two = (content_hash(registry.get(name, "lora")) for name in (plan.lora, other))
+    if one != two or [word] != ([plan.character] if plan.character else characters_in(plan.table)):
+        return None
+    return Sameness(a=plan.lora, b=other, sha256=one, command=plan.command)
 
 
 def compare(
@@ -128,17 +194,25 @@ def compare(
 
 def write_comparison(found: Comparison, folder: Path) -> Path:
     """Write ``comparison.json`` and ``comparison.md`` into ``folder``; return the path of the latter."""
-    write_text(folder / "comparison.json", found.model_dump_json(indent=2) + "\n")
-    path = folder / "comparison.md"
-    write_text(path, comparison_text(found))
-    return path
+    return _written(found, comparison_text(found), folder)
+
+
+def write_sameness(found: Sameness, folder: Path) -> Path:
+    """Write both files where both LoRAs are one; return the path of ``comparison.md``."""
+    return _written(
+        found, f"# {found.headline}\n\nsha256 {found.sha256}\n\n```\n{found.command}\n```\n", folder
+    )
 
 
 def write_comparison_refusal(refusal: Refusal, folder: Path) -> Path:
     """Write both files of what could not be compared, in place of earlier ones; return the latter's path."""
-    write_text(folder / "comparison.json", refusal.model_dump_json(indent=2) + "\n")
+    return _written(refusal, refusal_text(refusal), folder)
+
+
+def _written(result: StrictModel, text: str, folder: Path) -> Path:
+    write_text(folder / "comparison.json", result.model_dump_json(indent=2) + "\n")
     path = folder / "comparison.md"
-    write_text(path, refusal_text(refusal))
+    write_text(path, text)
     return path
 
 
@@ -160,6 +234,7 @@ def comparison_text(found: Comparison) -> str:
         f"# {found.headline}",
         f"{found.a.label} minus {found.b.label}: {found.gain.estimate:+.3f} ({between(found.gain)}), paired "
         f"by prompt, {counted(len(found.prompts), 'prompt')} × {counted(len(found.seeds), 'seed')}.",
+        found.advice,
         markdown(shares),
         markdown(_measures(found)),
         "## Where they differ",

@@ -5,17 +5,21 @@ impostor that shares hair and eye colour with the character is a hard negative; 
 these where there are any (see ``threshold``).
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from charaforge.errors import ModelFileError, UsageError
+from charaforge.errors import ModelFileError, PictureError, UsageError
 from charaforge.evaluation.colors import EYES, HAIR, colored
 from charaforge.evaluation.identity import Embeddings
 from charaforge.evaluation.pictures import SUFFIXES, read_pictures
+from charaforge.evaluation.verdict import counted
+from charaforge.logs import get_logger
 from charaforge.perception.ccip import IdentityEncoder
 from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.tables import is_usable, locate_picture, noted_traits, table_rows
@@ -25,6 +29,8 @@ PER_CHARACTER = 12
 
 MOST = 3000
 """Impostors of one place that are looked at: with them the rate of false accepts is known well enough."""
+
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,11 +89,14 @@ def from_place(
         encoder: The identity model.
         warehouse: For paths in the table.
         without: Name of the character that is judged; its pictures are no impostors.
-        excluded: Pictures that are left out whatever the table says.
+        excluded: Pictures that are left out whatever the table says, and copies of them, byte for byte.
         most: Pictures that are looked at; of more, as many spread evenly.
+
+    Files that cannot be read are left out with a warning.
 
     Raises:
         UsageError: there is nothing at ``place``.
+        PictureError: not one picture there can be read.
     """
     if place.is_dir():
         listed = _in_folder(place)
@@ -97,10 +106,10 @@ def from_place(
         raise UsageError(
             f"there are no impostors at {place}", "give a folder of pictures or a metadata table"
         )
-    left_out = {path.resolve() for path in excluded}
-    kept = [(p, c, t) for p, c, t in listed if c != without and p.resolve() not in left_out]
-    kept = _spread(_at_most(kept, PER_CHARACTER), most)
-    found = [encoder.embed(read_pictures([path for path, _, _ in part])) for part in _parts(kept)]
+    own = {path.resolve() for path in excluded}
+    others = [(p, c, t) for p, c, t in listed if c != without and p.resolve() not in own]
+    chosen = _spread(_at_most(_without_copies(others, own, place), PER_CHARACTER), most)
+    kept, found = _embedded(chosen, encoder, place)
     embeddings = np.concatenate(found) if found else encoder.embed([])
     return Impostors("real", embeddings, tuple(c for _, c, _ in kept), tuple(t for _, _, t in kept))
 
@@ -147,6 +156,62 @@ def _in_table(table: Path, warehouse: Warehouse) -> list[_Listed]:
         if row.get("image_path")
     ]
     return [one for one in found if one[0].is_file()]
+
+
+def _without_copies(listed: Sequence[_Listed], own: Iterable[Path], place: Path) -> list[_Listed]:
+    """Leave out files with the very bytes of one of the character's own pictures, with a warning."""
+    present = [path for path in own if path.is_file()]
+    sizes, digests = {path.stat().st_size for path in present}, {_sha256(path) for path in present}
+    copies = {path for path, _, _ in listed if _size(path) in sizes and _sha256(path) in digests}
+    if copies:
+        logger.warning(
+            "%s: left out as copies of the character's own pictures: %s, the first is %s",
+            place.name,
+            counted(len(copies), "file"),
+            min(copies),
+        )
+    return [one for one in listed if one[0] not in copies]
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; -1 where there is none, e.g. a link to nowhere."""
+    return path.stat().st_size if path.is_file() else -1
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _embedded(
+    listed: Sequence[_Listed], encoder: IdentityEncoder, place: Path
+) -> tuple[list[_Listed], list[Embeddings]]:
+    """Those that can be read, and their embeddings in parts; the others are told in a warning.
+
+    Raises:
+        PictureError: none can be read, though there are some.
+    """
+    kept: list[_Listed] = []
+    found: list[Embeddings] = []
+    broken: list[PictureError] = []
+    for part in _parts(listed):
+        pictures = [_opened(path) for path, _, _ in part]
+        good = [one for one in pictures if not isinstance(one, PictureError)]
+        broken += [one for one in pictures if isinstance(one, PictureError)]
+        kept += [p for p, one in zip(part, pictures, strict=True) if not isinstance(one, PictureError)]
+        found += [encoder.embed(good)] if good else []
+    if broken and not kept:
+        raise broken[0]
+    if broken:
+        told = f"{len(broken)} of {counted(len(listed), 'picture')}"
+        logger.warning("%s: left out as broken: %s; %s", place.name, told, broken[0].message)
+    return kept, found
+
+
+def _opened(path: Path) -> Image.Image | PictureError:
+    try:
+        return read_pictures([path])[0]
+    except PictureError as error:
+        return error
 
 
 def _at_most(listed: Sequence[_Listed], count: int) -> list[_Listed]:

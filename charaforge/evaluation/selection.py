@@ -162,7 +162,8 @@ class _Choosing:
         """Look with all seeds at the weight that does best with one, if it does better than 1 there."""
         first = float(accepts(plain.result, self._close.seeds)[:, 0].mean())
         usable = [one for one in others if not one.faults and one.result.accepted.estimate > first]
-        best = max(usable, key=lambda one: one.result.accepted.estimate, default=None)
+        nearest_to_1 = sorted(usable, key=lambda one: abs(one.arm.weight - 1.0))
+        best = max(nearest_to_1, key=lambda one: one.result.accepted.estimate, default=None)
         return self._measured([best.arm], self._close, drifting=True) if best else []
 
     def _measured(self, arms: Sequence[Arm], sitting: Sitting, drifting: bool) -> list[_Entry]:

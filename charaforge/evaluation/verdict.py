@@ -9,6 +9,9 @@ from charaforge.evaluation.threshold import FALSE_ACCEPT_RATE, Threshold
 _TAKEN_OVER = 0.20
 """Share of pictures of nobody in particular that may show the character before it is said on top."""
 
+_MOST_DECIMALS = 6
+"""Of a percentage that would else be told as the very bar it lies below."""
+
 _GATES = {
     "corruption": "broken pictures",
     "drift": "drift where nobody is named",
@@ -57,9 +60,9 @@ def verdict(evaluation: Evaluation) -> Verdict:
     return Verdict(evaluation.passed, headline, " ".join(sentences))
 
 
-def percent(share: float) -> str:
+def percent(share: float, digits: int = 0) -> str:
     """0.934 -> "93 %", with a space that does not break."""
-    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def points(gain: float) -> str:
@@ -152,9 +155,16 @@ def _taken_over(evaluation: Evaluation) -> list[str]:
 
 
 def _bar(evaluation: Evaluation) -> str:
-    low, bar = percent(evaluation.arm("lora").accepted.low), percent(evaluation.bar)
+    low, bar = evaluation.arm("lora").accepted.low, evaluation.bar
     if not evaluation.copying_passed:
         return "Not passed: pictures that are copied prove nothing."
     if evaluation.passed:
-        return f"Passed: the lower bound, {low}, reaches the bar of {bar}."
-    return f"Not passed: the lower bound, {low}, is below the bar of {bar}."
+        return f"Passed: the lower bound, {percent(low)}, reaches the bar of {percent(bar)}."
+    below, above = _told_apart(low, bar)
+    return f"Not passed: the lower bound, {below}, is below the bar of {above}."
+
+
+def _told_apart(low: float, bar: float) -> tuple[str, str]:
+    """Two shares as percentages, with as many decimals as it takes for them to differ."""
+    pairs = [(percent(low, digits), percent(bar, digits)) for digits in range(_MOST_DECIMALS + 1)]
+    return next(((one, two) for one, two in pairs if one != two), pairs[-1])

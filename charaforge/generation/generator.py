@@ -25,6 +25,7 @@ from charaforge.generation.tools import LoadedTool, ToolShelf
 from charaforge.generation.wording import PromptCache, WordEncoder
 from charaforge.logs import get_logger
 from charaforge.requests.generation import GenerationRequest
+from charaforge.requests.grammar import escape
 from charaforge.requests.inputs import LANCZOS, LATENT_UPSCALE
 from charaforge.requests.placeholders import fill_placeholders
 from charaforge.requests.prompts import settle
@@ -269,9 +270,13 @@ def _size(request: GenerationRequest, base: LoadedBase) -> RenderSize:
 
 
 def _filled(request: GenerationRequest, values: dict[str, str]) -> GenerationRequest:
-    """Return the request with its placeholders filled or dropped, the latter with a warning."""
-    prompt, lost = fill_placeholders(request.prompt, values)
-    negative, lost_too = fill_placeholders(request.negative, values)
+    """Return the request with its placeholders filled or dropped, the latter with a warning.
+
+    What fills them is text, as it was in the captions: a name with brackets keeps them.
+    """
+    plain = {name: escape(text) for name, text in values.items()}
+    prompt, lost = fill_placeholders(request.prompt, plain)
+    negative, lost_too = fill_placeholders(request.negative, plain)
     for name in dict.fromkeys(lost + lost_too):
         logger.warning("[%s] is left out of the prompt: no LoRA of the request knows it", name)
     return request.model_copy(update={"prompt": prompt, "negative": negative})

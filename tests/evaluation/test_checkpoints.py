@@ -72,7 +72,7 @@ def test_the_chosen_one_becomes_the_lora(folder: Path, warehouse: Warehouse, eva
     assert lora_hash(own) == lora_hash(chosen) == told["sha256"], "what evaluations note is no other LoRA"
     header = safetensors_metadata(own)
     assert json.loads(header[HEADER_KEY])["ccr"] == told["ccr"] == 1.0
-    assert header["modelspec.usage_hint"] .endswith(" first, weight 0.8")
+    assert header["modelspec.usage_hint"].endswith(" first, weight 0.8")
     assert header["other"] == "é"
     assert checkpoints_of("zxq", warehouse, 8) == known, "chosen again it has the same to choose from"
     assert not [path for path in folder.rglob("*") if ".tmp" in path.name]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from charaforge.errors import DatasetError, ModelFileError, UsageError
+from charaforge.errors import DatasetError, ModelFileError, PictureError, UsageError
 from charaforge.evaluation.gallery import SIZE, gallery_of
 from charaforge.evaluation.impostors import (
     PER_CHARACTER,
@@ -64,8 +64,8 @@ def test_a_folder_names_characters_by_its_subfolders(
 
 
 def test_a_table_tells_traits(tmp_path: Path, encoder: IdentityEncoder, warehouse: Warehouse) -> None:
-    for name in ("a", "b", "c"):
-        picture(tmp_path / f"{name}.png", "red")
+    for name, color in (("a", "red"), ("b", "blue"), ("c", "red")):
+        picture(tmp_path / f"{name}.png", color)
     table = tmp_path / "t.csv"
     table.write_text(
         "image_path,character,tags,split,notes,dup_of\n"
@@ -100,6 +100,40 @@ def test_of_many_impostors_as_many_as_asked_for(
         picture(tmp_path / "others" / f"c{index}" / "1.png", "red")
     found = from_place(tmp_path / "others", encoder, warehouse, "zxq", most=3)
     assert found.characters == ("c0", "c3", "c6")
+
+
+def test_a_broken_picture_is_left_out_with_a_warning(
+    tmp_path: Path, encoder: IdentityEncoder, warehouse: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    others = tmp_path / "others"
+    picture(others / "anna" / "good.png", "red")
+    for name in ("anna/broken.png", "berta/broken.png"):
+        (others / name).parent.mkdir(exist_ok=True)
+        (others / name).write_bytes(b"no picture")
+    found = from_place(others, encoder, warehouse, "zxq")
+    assert (len(found), found.characters, len(found.traits)) == (1, ("anna",), 1)
+    assert "2 of 3 pictures" in caplog.text
+    assert str(others / "anna" / "broken.png") in caplog.text
+    (others / "anna" / "good.png").unlink()
+    with pytest.raises(PictureError, match="cannot be read"):
+        from_place(others, encoder, warehouse, "zxq")
+
+
+def test_copies_of_the_characters_own_pictures_are_no_impostors(
+    tmp_path: Path, encoder: IdentityEncoder, warehouse: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    own, others = tmp_path / "own.png", tmp_path / "others"
+    picture(own, "blue")
+    picture(others / "anna" / "1.png", "red")
+    assert len(from_place(others, encoder, warehouse, "zxq", excluded=[own])) == 1
+    assert not caplog.text
+    (others / "anna" / "nowhere.png").symlink_to(tmp_path / "gone.png")
+    for name in ("x.png", "y.png"):
+        picture(others / "another name" / name, "blue")
+    found = from_place(others, encoder, warehouse, "zxq", excluded=[own])
+    assert found.characters == ("anna",)
+    assert "2 files" in caplog.text
+    assert str(others / "another name" / "x.png") in caplog.text
 
 
 def test_nothing_there(tmp_path: Path, encoder: IdentityEncoder, warehouse: Warehouse) -> None:

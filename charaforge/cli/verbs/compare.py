@@ -11,7 +11,7 @@ from charaforge.warehouse.bootstrap import bootstrap
 from charaforge.warehouse.layout import Warehouse
 
 if TYPE_CHECKING:
-    from charaforge.evaluation.comparison import Comparison
+    from charaforge.evaluation.comparison import Comparison, Sameness
 
 NAME = "compare"
 HELP = "compare two LoRAs of one character, paired by prompt and seed"
@@ -35,8 +35,8 @@ def run(args: argparse.Namespace) -> int:
     """Compare, write `comparison.md` and `comparison.json`, print the result.
 
     Returns:
-        0 when A is no worse than B by more than the margin, with 95 % confidence; 3 when nothing can be
-        measured; 4 otherwise.
+        0 when A is no worse than B by more than the margin, with 95 % confidence, or is B itself; 3 when
+        nothing can be measured; 4 otherwise.
 
     Raises:
         UsageError: the margin is no share.
@@ -45,7 +45,12 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--margin {args.margin:g}", "give a share from 0 to below 1, e.g. 0.05")
     warehouse = bootstrap()
     a, b = (lora_name(asked, warehouse) for asked in (args.a, args.b))
-    from charaforge.evaluation.comparison import write_comparison, write_comparison_refusal
+    from charaforge.evaluation.comparison import (
+        Sameness,
+        write_comparison,
+        write_comparison_refusal,
+        write_sameness,
+    )
     from charaforge.evaluation.results import Refusal
     from charaforge.evaluation.tables import between
 
@@ -55,18 +60,24 @@ def run(args: argparse.Namespace) -> int:
         refusal = Refusal(why=error.message, remedy=error.hint, command=command_of(args))
         print(f"not measurable\n\nreport: {write_comparison_refusal(refusal, args.out)}")
         raise
+    if isinstance(found, Sameness):
+        print(f"{found.headline}\n\nreport: {write_sameness(found, args.out)}")
+        return ExitCode.PASS
     report = write_comparison(found, args.out)
     shares = f"{found.a.accepted.estimate:.3f} and {found.b.accepted.estimate:.3f}"
     gap = f"{found.gain.estimate:+.3f} ({between(found.gain)})"
-    print(f"{found.headline}\n\n{shares}, difference {gap}\n\nreport: {report}")
+    told = [found.headline, f"{shares}, difference {gap}", found.advice, f"report: {report}"]
+    print("\n\n".join(filter(None, told)))
     return ExitCode.PASS if found.passed else ExitCode.FAILED
 
 
-def _compared(args: argparse.Namespace, a: str, b: str, warehouse: Warehouse) -> Comparison:
+def _compared(args: argparse.Namespace, a: str, b: str, warehouse: Warehouse) -> Comparison | Sameness:
     from charaforge.config import parse
-    from charaforge.evaluation.comparison import compare
+    from charaforge.evaluation.comparison import compare, same_lora
     from charaforge.evaluation.plan import EvaluationPlan
 
-    plan = parse(EvaluationPlan, common_plan(args, a, warehouse), "charaforge compare")
+    told = common_plan(args, a, warehouse) | {"lora_weight": 1.0 if args.weight is None else args.weight}
+    plan = parse(EvaluationPlan, told, "charaforge compare")
     word = args.character or trigger_of(b, warehouse)
-    return compare(plan, b, word, args.margin, warehouse)
+    same = same_lora(plan, b, word, warehouse)
+    return same or compare(plan, b, word, args.margin, warehouse)

@@ -16,6 +16,7 @@ from charaforge.forge.sheet.words import MINI, MINI_HEAD, REAL, REAL_HEAD, REAL_
 from charaforge.generation.generator import Generator
 from charaforge.logs import Progress
 from charaforge.requests.generation import GenerationRequest, LoraUse
+from charaforge.requests.grammar import escape
 from charaforge.requests.placeholders import fill_placeholders
 from charaforge.warehouse.atomic import replacing
 from charaforge.warehouse.layout import Warehouse
@@ -94,7 +95,7 @@ def _request(plan: SheetPlan, base: ModelEntry, words: str) -> GenerationRequest
     mini = _is_mini(base)
     told = f"{MINI_HEAD if mini else REAL_HEAD}, {words}"
     side = native_side(base.card, base.family) * (_UPSCALED if mini else 1)
-    values = {"character": plan.trigger or "[character]", "outfit": plan.outfit}
+    values = {"character": escape(plan.trigger) or "[character]", "outfit": escape(plan.outfit)}
     return GenerationRequest(
         prompt=fill_placeholders(told, values)[0],
         negative="" if mini else REAL_NEGATIVE,
