@@ -19,5 +19,5 @@ def recommended_weight(name: str, warehouse: Warehouse) -> float:
     if not (folder / CHOSEN).is_file() or not file.is_file():
         return 1.0
     told = json.loads((folder / CHOSEN).read_text(encoding="utf-8"))
-    same = name == told["checkpoint"] if "@" in name else lora_hash(file) == told["sha256"]
+    same = name == told.get("checkpoint") if "@" in name else lora_hash(file) == told.get("sha256")
     return float(told["weight"]) if same else 1.0

@@ -10,6 +10,7 @@ from PIL import Image
 
 from charaforge.cli.main import main
 from charaforge.diffusion.bundle import load_bundle
+from charaforge.evaluation.rendering import lora_hash
 from charaforge.forge.effort import SHEET_PICTURES
 from charaforge.forge.sheet import usual_outfit
 from charaforge.forge.sheet.drawing import CELL, Strip, draw_page, font_for
@@ -82,8 +83,10 @@ def test_a_sheet_of_a_real_base_through_the_command_line(
     write_card(base, {"name": "tiny-sd", "kind": "base", "family": "sd15", "native_side": 64})
     folder = warehouse.lora_folder("mochi")
     folder.mkdir(parents=True)
-    random_lora(folder / "mochi.safetensors", load_bundle(base, "tiny-sd"), seed=1, dtype=torch.float16)
-    (folder / "chosen.json").write_text('{"weight": 0.6}', encoding="utf-8")
+    file = folder / "mochi.safetensors"
+    random_lora(file, load_bundle(base, "tiny-sd"), seed=1, dtype=torch.float16)
+    told = {"weight": 0.6, "checkpoint": "mochi@50", "sha256": lora_hash(file)}
+    (folder / "chosen.json").write_text(json.dumps(told), encoding="utf-8")
     out = tmp_path / "mochi.png"
     assert main(["sheet", "mochi", "--out", str(out)]) == 2
     assert "--model" in capsys.readouterr().err

@@ -56,6 +56,7 @@ def test_a_heart_does_not_wait_for_a_broker(station: Station, monkeypatch: pytes
 
 def test_what_a_draining_worker_still_does_is_kept_alive(station: Station) -> None:
     job = station.store.submit([wish(number) for number in range(8)])
+    station.dispatcher.top_up(job)  # sent now: the station itself must not do that just when the work begins
     station.start()
     assert station.worker is not None
     thread = threading.Thread(target=station.worker.do, args=(job.id, 0))
