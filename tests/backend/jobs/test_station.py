@@ -30,7 +30,7 @@ def station(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
 
 def beats(station: Station) -> int:
     """When its heart has beaten last, as its file tells."""
-    paths = list(station.workers.folder.glob("*.json"))
+    paths = list(station.workers.folder.glob("[!.]*.json"))  # not those that are just being written
     return paths[0].stat().st_mtime_ns if paths else 0
 
 
