@@ -68,6 +68,6 @@ def _newest_first(outputs: Path) -> Iterator[Path]:
         for job in jobs:
             yield from (
                 path
-                for path in sorted(job.glob("*.png"), reverse=True)
+                for path in sorted(job.glob("[!.]*.png"), reverse=True)
                 if path.with_suffix(".json").is_file()
             )

@@ -105,7 +105,7 @@ def _leftovers(warehouse: Warehouse) -> Iterator[Path]:
         written = path.name.startswith(".") and ".tmp" in path.name
         if written and not any(path.is_relative_to(folder) for folder in half):
             yield path
-    yield from sorted((warehouse.batches / ".workers").glob("*.json"))
+    yield from sorted((warehouse.batches / ".workers").glob("[!.]*.json"))
 
 
 def _picture_folders(warehouse: Warehouse, busy: set[str], days: float) -> Iterator[Path]:
