@@ -76,6 +76,11 @@ class Pace:
         """Begin anew: the job does not run."""
         self._moments.clear()
 
+    @property
+    def known(self) -> bool:
+        """Whether it needs nobody else to tell the pace."""
+        return pace_of(self._moments) > 0.0
+
     def rate(self, now: float, told: Sequence[Moment]) -> float:
         """Return items per second; 0 = not known, or it stands still.
 

@@ -211,7 +211,7 @@ class Tally:
             return 0.0
         now = time.monotonic()
         self._pace.see(now, settled)
-        return self._pace.rate(now, self._ends())
+        return self._pace.rate(now, () if self._pace.known else self._ends())
 
     def _ends(self) -> list[Moment]:
         """Return when shards ended, by the clocks of their workers, and the items until then."""

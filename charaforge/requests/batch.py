@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from charaforge.errors import UsageError
 from charaforge.requests import batch_csv
-from charaforge.requests.batch_columns import ALIASES, COLUMNS, IGNORED
+from charaforge.requests.batch_columns import COLUMNS, IGNORED, own_name
 from charaforge.requests.batch_document import MAX_BYTES, REPLACE, read_document, rows_of
 from charaforge.requests.batch_faults import Faults, refused_csv
 from charaforge.requests.batch_rows import BatchItem, Names, Reader
@@ -96,7 +96,7 @@ def _json_rows(stream: BinaryIO, batch: Batch, limit: int) -> Iterator[tuple[int
         return
     batch.score, batch.partial = document.score, document.partial
     keys = [document.defaults, *document.items, document.axes]
-    batch.columns = list(dict.fromkeys(ALIASES.get(name, name) for told in keys for name in told))
+    batch.columns = list(dict.fromkeys(own_name(name) for told in keys for name in told))
     yield from rows_of(document, batch.faults, limit)
 
 

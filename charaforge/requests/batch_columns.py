@@ -108,6 +108,16 @@ class Parts:
         return {name: walk(self.told[name], (name,)) for name in WITH_FILES if name in self.told}
 
 
+def own_name(column: str) -> str:
+    """Return the one name that stands for a column and its aliases."""
+    return ALIASES.get(column, column)
+
+
+def by_own_names(cells: Cells) -> dict[str, Any]:
+    """Return cells with their columns by `own_name`; of several for one, the last counts."""
+    return {own_name(column): value for column, value in cells.items()}
+
+
 def parts_of(cells: Cells) -> Parts:
     """Return what the cells of a row say, but for WORDS.
 
@@ -117,7 +127,7 @@ def parts_of(cells: Cells) -> Parts:
     Raises:
         CellFault: a cell cannot be read.
     """
-    cells = {ALIASES.get(column, column): value for column, value in cells.items()}
+    cells = by_own_names(cells)
     parts = Parts()
     for column in _PLAIN:
         if column in cells:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from charaforge.errors import UsageError, suggestion
-from charaforge.requests.batch_columns import ALIASES
+from charaforge.requests.batch_columns import own_name
 from charaforge.requests.batch_faults import Faults, is_formula, plain_cell
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
@@ -109,11 +109,11 @@ def rows(stream: BinaryIO, dialect: Dialect, faults: Faults) -> Iterator[tuple[i
 def header(cells: Sequence[str], columns: Sequence[str], faults: Faults) -> list[str]:
     """Return the columns of a header row; unknown ones and double ones become faults."""
     names = [column_name(cell.lstrip("\ufeff")) for cell in cells]
-    own = [ALIASES.get(name, name) for name in names]
+    own = [own_name(name) for name in names]
     for place, name in enumerate(names):
         if name and name not in columns:
             faults.add(1, cells[place].strip(), f"unknown column; {suggestion(name, columns)}")
-        if name and ALIASES.get(name, name) in own[:place]:
+        if name and own[place] in own[:place]:
             faults.add(1, name, "the column is there twice; give it one name")
     return names
 

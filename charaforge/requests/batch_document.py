@@ -20,7 +20,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from charaforge.config.model import StrictModel, fault_lines
 from charaforge.errors import suggestion
-from charaforge.requests.batch_columns import ALIASES, COLUMNS
+from charaforge.requests.batch_columns import ALIASES, COLUMNS, by_own_names, own_name
 from charaforge.requests.batch_faults import Faults
 
 MAX_BYTES = 32 * 2**20
@@ -98,14 +98,14 @@ def rows_of(document: BatchDocument, faults: Faults, limit: int) -> Iterator[tup
         )
     if faults.count:
         return
-    names = [ALIASES.get(name, name) for name in document.axes]
-    defaults = {ALIASES.get(name, name): value for name, value in document.defaults.items()}
+    names = [own_name(name) for name in document.axes]
+    defaults = by_own_names(document.defaults)
     for number, item in enumerate(items, start=1):
         twice = _told_twice(item)
         if twice:
             faults.refuse(number, item, twice, "the column is there twice; give it one name")
             continue
-        cells = {**defaults, **{ALIASES.get(name, name): value for name, value in item.items()}}
+        cells = {**defaults, **by_own_names(item)}
         unknown = [name for name in cells if name not in COLUMNS]
         for name in unknown:
             faults.refuse(number, cells, name, f"unknown column; {suggestion(name, COLUMNS)}")
