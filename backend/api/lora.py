@@ -13,6 +13,7 @@ from charaforge.errors import UnknownNameError
 from charaforge.requests.answers import Lora, LoraReply
 from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.pins import pin, pinned, unpin
+from charaforge.warehouse.recommended import chosen_weight
 from charaforge.warehouse.registry import ModelEntry, Registry
 
 router = APIRouter(prefix="/lora", tags=["models"])
@@ -31,6 +32,7 @@ def lora_list(request: Request, registered: Models) -> list[Lora]:
             embedded=entry.embedded,
             file=entry.path.name,
             loaded=entry.name in loaded,
+            weight=chosen_weight(entry.card),
         )
         for entry in registered.list("lora")
     ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from charaforge.errors import NotMeasurableError, UnknownNameError, UsageError
 from charaforge.warehouse.cards import model_id
 from charaforge.warehouse.layout import Warehouse
+from charaforge.warehouse.recommended import recommended_weight
 from charaforge.warehouse.registry import Registry
 
 if TYPE_CHECKING:
@@ -80,8 +81,6 @@ def common_plan(args: argparse.Namespace, name: str, warehouse: Warehouse) -> di
         NotMeasurableError: nothing says where its references are.
         UsageError: nothing says for which base it was made.
     """
-    from charaforge.evaluation.recommended import recommended_weight
-
     record = record_of(name, warehouse)
     table = args.dataset or (record and record.table)
     if table is None:
@@ -100,7 +99,7 @@ def common_plan(args: argparse.Namespace, name: str, warehouse: Warehouse) -> di
         "prompts": args.prompts,
         "max_prompts": args.max_prompts,
         "seeds": args.seeds,
-        "lora_weight": recommended_weight(name, warehouse) if args.weight is None else args.weight,
+        "lora_weight": recommended_weight(name, Registry(warehouse)) if args.weight is None else args.weight,
         "impostors": args.impostors,
         "pose_dir": args.pose_dir,
         "out": args.out,

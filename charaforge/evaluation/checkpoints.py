@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charaforge.errors import NotMeasurableError
-from charaforge.evaluation.publish import CHOSEN, HEADER_KEY, numbers, usage_hint, with_header
+from charaforge.evaluation.publish import CHOSEN, numbers, usage_hint, with_header
 from charaforge.evaluation.rendering import lora_hash
 from charaforge.evaluation.results import Evaluation
 from charaforge.warehouse.atomic import replacing, write_bytes, write_json
 from charaforge.warehouse.cards import safetensors_metadata
 from charaforge.warehouse.layout import Warehouse
+from charaforge.warehouse.recommended import NUMBERS_KEY
 
 _STEPS = "ss_steps"
 
@@ -76,7 +77,7 @@ def adopt(evaluation: Evaluation, warehouse: Warehouse) -> Path:
     file = _checkpoint_file(folder, choice.step)
     told = numbers(evaluation)
     header = {
-        HEADER_KEY: json.dumps(told, sort_keys=True),
+        NUMBERS_KEY: json.dumps(told, sort_keys=True),
         "modelspec.usage_hint": usage_hint(evaluation.character, choice.weight),
     }
     write_bytes(folder / f"{folder.name}.safetensors", with_header(file.read_bytes(), header))

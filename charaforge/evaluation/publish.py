@@ -18,15 +18,13 @@ from charaforge.perception.upscale import Upscaler
 from charaforge.warehouse.atomic import write_bytes, write_text
 from charaforge.warehouse.cards import safetensors_metadata
 from charaforge.warehouse.layout import Warehouse
+from charaforge.warehouse.recommended import NUMBERS_KEY
 from charaforge.warehouse.registry import Registry
 
 logger = get_logger(__name__)
 
 CHOSEN = "chosen.json"
 """File in a LoRA's folder: which of its checkpoints it is, at which weight, with which numbers."""
-
-HEADER_KEY = "charaforge.evaluation"
-"""Key of a LoRA's header that holds its numbers, as JSON."""
 
 
 def publish(evaluation: Evaluation, folder: Path, warehouse: Warehouse) -> Path:
@@ -73,7 +71,7 @@ def note_in_lora(evaluation: Evaluation, folder: Path) -> None:
         data = file.read_bytes()
         told = json.dumps(numbers(evaluation), sort_keys=True)
         hint = {"modelspec.usage_hint": usage_hint(evaluation.character, evaluation.lora_weight)}
-        renewed = with_header(data, {HEADER_KEY: told, **hint})
+        renewed = with_header(data, {NUMBERS_KEY: told, **hint})
         if renewed != data:
             write_bytes(file, renewed)
 
@@ -106,7 +104,7 @@ def _noted(file: Path) -> dict[str, Any]:
     """The numbers that stand in a LoRA's header."""
     if not file.is_file():
         return {}
-    return dict(json.loads(safetensors_metadata(file).get(HEADER_KEY, "{}")))
+    return dict(json.loads(safetensors_metadata(file).get(NUMBERS_KEY, "{}")))
 
 
 def usage_hint(character: str, weight: float) -> str:

@@ -91,6 +91,7 @@ class Lora(Model):
 
     file: str = Field(description="name of its file or folder")
     loaded: bool = Field(description="whether it is pinned: loaded and kept warm by every worker")
+    weight: float = Field(1.0, description="the weight that an evaluation chose for it; 1 where none did")
 
 
 class LoraReply(BaseModel):

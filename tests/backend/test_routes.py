@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from backend.jobs import queue
 from charaforge.diffusion.bundle import load_bundle
 from charaforge.warehouse.layout import Warehouse
-from tests.fixtures.tiny_loras import random_lora
+from tests.fixtures.tiny_loras import note_choice, random_lora
 
 API = "/api/v1"
 BODY: dict[str, Any] = {"prompt": "blue hair girl", "width": 64, "height": 64, "steps": 2, "seed": 1234}
@@ -80,8 +80,10 @@ def test_lora_load_pins_and_unload_frees(client: TestClient, warehouse: Warehous
     random_lora(warehouse.lora_folder("charA") / "charA.safetensors", bundle, seed=1)
     assert client.get(f"{API}/lora/list").json()[0] | {"family": ""} == {
         **{"name": "charA", "kind": "lora", "family": "", "embedded": False},
-        **{"file": "charA", "loaded": False},
+        **{"file": "charA", "loaded": False, "weight": 1.0},
     }
+    note_choice(warehouse.lora_folder("charA") / "charA.safetensors", weight=1.2, chosen_step=50)
+    assert client.get(f"{API}/lora/list").json()[0]["weight"] == 1.2
     assert client.post(f"{API}/lora/load", json={"lora_id": "charA"}).json()["loaded"] is True
     assert client.get(f"{API}/lora/list").json()[0]["loaded"] is True
     assert client.post(f"{API}/lora/unload", json={"lora_id": "charA"}).json()["loaded"] is False

@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from charaforge.cli.main import main
+from charaforge.diffusion.bundle import load_bundle
 from charaforge.warehouse.layout import Warehouse
+from tests.fixtures.tiny_loras import note_choice, random_lora
 from tests.fixtures.tiny_models import tiny_sd
 
 TINY = ("--prompt", "blue hair girl", "--model", "tiny-sd", "--width", "64", "--height", "64", "--steps", "2")
@@ -30,6 +32,20 @@ def test_pictures_are_saved_and_their_paths_printed(
     assert sidecar["request"]["seed"] == 6
     assert sidecar["request"]["scheduler"] == "euler_a"
     assert sidecar["elapsed_ms"] > 0
+
+
+def test_a_lora_acts_at_the_weight_that_was_chosen_for_it(
+    tiny: Warehouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tiny.lora_folder("charA") / "charA.safetensors"
+    random_lora(file, load_bundle(tiny.sd / "tiny-sd", "tiny-sd"), seed=1)
+    note_choice(file, weight=1.2, chosen_step=50)
+    used = {}
+    for asked in ("charA", "charA:0.5"):
+        assert main(["generate", *TINY, "--seed", "5", "--lora", asked]) == 0
+        sidecar = Path(capsys.readouterr().out.strip()).with_suffix(".json")
+        used[asked] = json.loads(sidecar.read_text(encoding="utf-8"))["request"]["loras"][0]["weight"]
+    assert used == {"charA": 1.2, "charA:0.5": 0.5}
 
 
 def test_out_says_where_to(tiny: Warehouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

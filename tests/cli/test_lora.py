@@ -14,8 +14,9 @@ from charaforge.cli.main import main
 from charaforge.diffusion.bundle import Bundle, load_bundle
 from charaforge.diffusion.lora_format import read_lora
 from charaforge.warehouse.layout import Warehouse
+from charaforge.warehouse.recommended import NUMBERS_KEY
 from charaforge.warehouse.registry import Registry
-from tests.fixtures.tiny_loras import random_lora
+from tests.fixtures.tiny_loras import note_choice, random_lora
 
 BASE = "mini-sd"
 
@@ -78,6 +79,7 @@ def test_convert_there_and_back(lora: Path, tmp_path: Path) -> None:
 
 def test_resize(lora: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "small.safetensors"
+    note_choice(lora, weight=1.2, chosen_step=50, ccr_low=0.9)
     assert main(["lora", "resize", str(lora), "--base", BASE, "--rank", "2", "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert "ranks:  2 to 2, mean 2.0" in said
@@ -87,6 +89,7 @@ def test_resize(lora: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert (told["ss_network_dim"], told["ss_network_alpha"]) == ("2", "1")
     assert told["ss_training_comment"].startswith("resized from rank 4 to 2 to 2")
     assert told["modelspec.trigger_phrase"] == "zxq"
+    assert NUMBERS_KEY not in told, "the numbers are those of the whole one"
     dynamic = [
         *("lora", "resize", str(lora), "--base", BASE, "--rank", "4"),
         "--sv-fro",

@@ -11,11 +11,12 @@ from safetensors.numpy import load_file, save_file
 from charaforge.errors import NotMeasurableError
 from charaforge.evaluation.card import BEGIN, with_measures
 from charaforge.evaluation.checkpoints import adopt, checkpoints_of
-from charaforge.evaluation.publish import HEADER_KEY, note_in_lora
+from charaforge.evaluation.publish import note_in_lora
 from charaforge.evaluation.rendering import lora_hash
 from charaforge.evaluation.results import Evaluation
 from charaforge.warehouse.cards import safetensors_metadata
 from charaforge.warehouse.layout import Warehouse
+from charaforge.warehouse.recommended import NUMBERS_KEY
 from tests.evaluation.findings import finding, with_choice
 
 
@@ -71,7 +72,7 @@ def test_the_chosen_one_becomes_the_lora(folder: Path, warehouse: Warehouse, eva
     assert load_file(own)["a.lora_up.weight"].tolist() == load_file(chosen)["a.lora_up.weight"].tolist()
     assert lora_hash(own) == lora_hash(chosen) == told["sha256"], "what evaluations note is no other LoRA"
     header = safetensors_metadata(own)
-    assert json.loads(header[HEADER_KEY])["ccr"] == told["ccr"] == 1.0
+    assert json.loads(header[NUMBERS_KEY])["ccr"] == told["ccr"] == 1.0
     assert header["modelspec.usage_hint"].endswith(" first, weight 0.8")
     assert header["other"] == "é"
     assert checkpoints_of("zxq", warehouse, 8) == known, "chosen again it has the same to choose from"
@@ -101,7 +102,7 @@ def test_the_numbers_stand_in_card_and_header_once(folder: Path, evaluation: Eva
     assert "## Licence\nOurs." in text
     assert "| LoRA | 15 | 1.000 |" in text
     assert "Recommended weight: 0.8" in text
-    assert json.loads(safetensors_metadata(folder / "zxq.safetensors")[HEADER_KEY])["prompts"] == 5
+    assert json.loads(safetensors_metadata(folder / "zxq.safetensors")[NUMBERS_KEY])["prompts"] == 5
 
 
 def test_a_quick_look_does_not_replace_a_certificate(folder: Path, evaluation: Evaluation) -> None:

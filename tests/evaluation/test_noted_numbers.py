@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from charaforge.evaluation.publish import HEADER_KEY, note_in_lora
+from charaforge.evaluation.publish import note_in_lora
 from charaforge.evaluation.results import Evaluation
 from charaforge.warehouse.atomic import write_json
 from charaforge.warehouse.cards import safetensors_metadata
+from charaforge.warehouse.recommended import NUMBERS_KEY
 from tests.evaluation.findings import finding, with_choice
 
 
@@ -34,7 +35,7 @@ def folder(tmp_path: Path, chosen: Evaluation) -> Path:
 def told(folder: Path) -> tuple[str, str, str]:
     header = safetensors_metadata(folder / "zxq.safetensors")
     card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
-    return card, header[HEADER_KEY], header["modelspec.usage_hint"]
+    return card, header[NUMBERS_KEY], header["modelspec.usage_hint"]
 
 
 def test_the_choice_itself_is_noted(folder: Path) -> None:

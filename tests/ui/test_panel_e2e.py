@@ -14,11 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from charaforge.diffusion.bundle import load_bundle
 from charaforge.mini.render import keypoints
 from charaforge.mini.scenes import sample_scene
 from charaforge.perception.openpose_map import render_pose
 from charaforge.warehouse.layout import Warehouse
+from charaforge.warehouse.registry import Registry
 from tests.backend.test_launch import service
+from tests.fixtures.tiny_loras import note_choice, random_lora
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
@@ -90,3 +93,13 @@ def test_a_refusal_is_shown_on_the_page(page: Any) -> None:
     page.locator("#prompt textarea").fill("x" * 8193)
     page.locator("#make").click()
     page.get_by_text("at most 8192 characters").first.wait_for()
+
+
+def test_a_lora_is_taken_at_the_weight_that_was_chosen_for_it(page: Any, warehouse: Warehouse) -> None:
+    file = warehouse.lora_folder("mochi") / "mochi.safetensors"
+    random_lora(file, load_bundle(Registry(warehouse).get("mini-sd", "base").path, "mini-sd"), seed=1)
+    note_choice(file, weight=1.2, chosen_step=50)
+    page.reload()
+    page.locator("#loras input").click()
+    page.get_by_role("option", name="mochi").click()
+    page.wait_for_function("document.querySelector('#lora_scale input[type=number]').value === '1.2'")

@@ -14,6 +14,8 @@ from charaforge.requests.generation import GenerationRequest, LoraUse
 from charaforge.requests.samplers import SCHEDULES, SOLVERS
 from charaforge.warehouse.bootstrap import bootstrap
 from charaforge.warehouse.layout import Warehouse
+from charaforge.warehouse.recommended import recommended_weight
+from charaforge.warehouse.registry import Registry
 
 NAME = "generate"
 HELP = "render pictures from a prompt"
@@ -27,7 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--prompt", required=True, metavar="TEXT", help="what to show")
     add("--negative", metavar="TEXT", help="what not to show")
     add("--model", metavar="NAME", help="base model [default: DEFAULT_MODEL, else mini-sd]")
-    add("--lora", action="append", dest="loras", metavar="NAME[:W]", help="a LoRA and its weight; repeatable")
+    add(
+        "--lora",
+        action="append",
+        dest="loras",
+        metavar="NAME[:W]",
+        help="a LoRA and its weight [default: the chosen one, else 1]; repeatable",
+    )
     add("--width", type=int, metavar="PX", help="64 to 2048, a multiple of 8 [default: 512]")
     add("--height", type=int, metavar="PX", help="likewise")
     add("--steps", type=int, metavar="N", help="denoising steps, 1 to 150 [default: 20]")
@@ -59,9 +67,15 @@ def run(args: argparse.Namespace) -> int:
     warehouse = bootstrap()
     asked = {name: getattr(args, name, None) for name in GenerationRequest.model_fields}
     asked |= picture_values(args)
-    asked["loras"] = [LoraUse.values(text) for text in args.loras or []]
+    asked["loras"] = [_lora(text, Registry(warehouse)) for text in args.loras or []]
     told = {name: value for name, value in asked.items() if value is not None}
     return _render(warehouse, parse(GenerationRequest, told, "generate"), args.out)
+
+
+def _lora(text: str, registry: Registry) -> dict[str, object]:
+    """A LoRA as told, still unchecked; without a weight, at that which an evaluation chose."""
+    told = LoraUse.values(text)
+    return {"weight": recommended_weight(told["name"], registry), **told}
 
 
 def _render(warehouse: Warehouse, request: GenerationRequest, out: Path | None) -> int:

@@ -8,6 +8,8 @@ from pathlib import Path
 from charaforge.cli.eval_options import lora_name, record_of, trigger_of
 from charaforge.errors import ExitCode, UsageError
 from charaforge.warehouse.bootstrap import bootstrap
+from charaforge.warehouse.recommended import recommended_weight
+from charaforge.warehouse.registry import Registry
 
 NAME = "sheet"
 HELP = "draw a character sheet of a LoRA: views, expressions, poses, outfits as one labelled picture"
@@ -41,7 +43,6 @@ def run(args: argparse.Namespace) -> int:
     if not model:
         raise UsageError(f"nothing says for which base model {name} was made", "give it with --model")
     from charaforge.config import parse
-    from charaforge.evaluation.recommended import recommended_weight
     from charaforge.forge.sheet import SheetPlan, draw_sheet, usual_outfit
 
     character = args.character or (trigger_of(name, warehouse) if record else name)
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         "character": character,
         "trigger": "" if record else args.character or "",
         "outfit": usual_outfit(table, character) if table and table.is_file() else "",
-        "weight": recommended_weight(name, warehouse) if args.weight is None else args.weight,
+        "weight": recommended_weight(name, Registry(warehouse)) if args.weight is None else args.weight,
         "seed": args.seed,
         "steps": args.steps,
         "out": (args.out or warehouse.outputs / "sheets" / name / "sheet.png").absolute(),

@@ -11,6 +11,7 @@ from charaforge.diffusion.lora_header import ARCHITECTURES, BASE_VERSIONS, descr
 from charaforge.diffusion.lora_tools.opening import family_of
 from charaforge.diffusion.lora_tools.resize import Resized
 from charaforge.diffusion.lora_updates import DoraLayer, LoraLayer
+from charaforge.warehouse.recommended import NUMBERS_KEY
 
 _COMMENT = "ss_training_comment"
 _OF_THE_BASE = (
@@ -22,9 +23,15 @@ _OF_THE_BASE = (
     "ss_resolution",
 )
 
+_OF_THE_WHOLE = (NUMBERS_KEY, "modelspec.usage_hint")
+"""What was measured of a LoRA before it was resized, and does not hold for it afterwards."""
+
 
 def resized_header(metadata: Mapping[str, str], done: Resized) -> dict[str, str]:
-    """Return the header of a resized LoRA: that of the whole one with its new ranks and a comment."""
+    """Return the header of a resized LoRA: that of the whole one with its new ranks and a comment.
+
+    Numbers of an evaluation stay behind: they are of the whole one.
+    """
     ranks = done.ranks
     usual, _ = Counter(ranks).most_common(1)[0]
     before = metadata.get("ss_network_dim", "?")
@@ -33,7 +40,8 @@ def resized_header(metadata: Mapping[str, str], done: Resized) -> dict[str, str]
     inner = [u.inner if isinstance(u, DoraLayer) else u for u in done.layers.values()]
     alphas = Counter(u.alpha for u in inner if isinstance(u, LoraLayer) and u.rank == usual)
     alpha = {"ss_network_alpha": f"{next(iter(alphas)):g}"} if alphas else {}
-    return {**metadata, **changed, **alpha, "ss_network_module": "networks.lora"}
+    kept = {key: value for key, value in metadata.items() if key not in _OF_THE_WHOLE}
+    return {**kept, **changed, **alpha, "ss_network_module": "networks.lora"}
 
 
 def merged_header(

@@ -66,7 +66,9 @@ def _inputs() -> dict[str, gr.components.Component]:
     form["negative"] = gr.Textbox(label="Negative prompt", lines=1, placeholder="blurry, extra fingers")
     with gr.Row():
         form["loras"] = gr.Dropdown([], multiselect=True, label="LoRAs", elem_id="loras", scale=3)
-        form["lora_scale"] = gr.Slider(0, 1.5, 0.8, step=0.05, label="LoRA weight", scale=2)
+        form["lora_scale"] = gr.Slider(
+            0, 1.5, 1, step=0.05, label="LoRA weight", scale=2, elem_id="lora_scale"
+        )
     with gr.Accordion("Pose", open=True):
         form["pose"] = gr.Image(
             label="A skeleton map, or a picture whose pose is taken over",
@@ -108,7 +110,7 @@ def _wire(
             choices = Choices.of(service)
             before = _pictures(service)
         return [
-            gr.update(choices=choices.loras),
+            gr.update(choices=list(choices.loras)),
             gr.update(choices=choices.models, value=choices.default_model),
             gr.update(choices=choices.schedulers, value=choices.default_scheduler),
             before,
@@ -126,6 +128,12 @@ def _wire(
             told = told_of(reply, None if made is None else seed_of(made.info))
             yield [gr.skip() if made is None else made, told, _pictures(service), ""]
 
+    def weigh(request: gr.Request, chosen: list[str]) -> Any:
+        if len(chosen) != 1:
+            return gr.skip()
+        with connect(request) as service, _told_errors():
+            return Choices.of(service).loras.get(chosen[0], gr.skip())
+
     def halt(request: gr.Request, job_id: str) -> None:
         with connect(request) as service, _told_errors():
             if job_id:
@@ -133,6 +141,9 @@ def _wire(
 
     make, stop = buttons
     page.load(load, None, [form["loras"], form["model"], form["scheduler"], history])
+    loras = form["loras"]
+    assert isinstance(loras, gr.Dropdown)
+    loras.input(weigh, [loras], [form["lora_scale"]], show_progress="hidden")
     make.click(render, list(form.values()), [picture, told, history, job], show_progress="hidden")
     stop.click(halt, [job], None, show_progress="hidden")
 
