@@ -3,7 +3,8 @@
     python benchmarks/evaluation_intervals.py
 
 A study is 40 or 100 prompts × 4 seeds, beta-binomial: pictures of one prompt are correlated. A run is eight
-checkpoints whose true shares rise and fall again, screened on 40 × 1 pictures and measured on 40 × 4.
+checkpoints whose true shares rise and fall again, screened on 40 × 1 pictures and measured on 40 × 4. Where
+references are drawn too, studies are made of embeddings.
 """
 
 import argparse
@@ -17,10 +18,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from charaforge.evaluation.choice import best_few, earliest_within
 from charaforge.evaluation.statistics import shares
 from tests.evaluation.studies import beta_studies, coupled_accepts, true_curves
+from tests.evaluation.worlds import World, missed
 
 TRUTHS = (0.5, 0.8, 0.85, 0.9, 0.95, 0.98)
 CORRELATIONS = (0.1, 0.4)
 SEEDS = 4
+WORLDS = (
+    (0.4, 0.3, 0.8, 0.6),
+    (0.5, 0.3, 0.6, 0.8),
+    (0.5, 0.2, 0.4, 0.6),
+    (0.7, 0.3, 0.6, 0.6),
+    (1.0, 0.5, 0.5, 0.6),
+    (1.0, 0.2, 0.5, 0.5),
+)
+"""How far apart real pictures, LoRA and character, prompts, and pictures of one prompt lie."""
 
 
 def intervals(studies: int) -> list[str]:
@@ -70,14 +81,31 @@ def choice(runs: int) -> list[str]:
     return lines
 
 
+def references(studies: int) -> list[str]:
+    """Rows: the lower bound where eight references are drawn anew for every study, per world."""
+    lines = [
+        "| true rate | strays with the references by | mean lower bound | above the truth "
+        "| above, as if the references were the only ones |",
+        "|---|---|---|---|---|",
+    ]
+    for world in WORLDS:
+        found = missed(World(*world), studies)
+        lines.append(
+            f"| {found.truth:.3f} | {found.deviation:.3f} | {found.bound:.3f} | {100 * found.above:.1f} % "
+            f"| {100 * found.blind:.1f} % |"
+        )
+    return lines
+
+
 def main() -> None:
-    """Print both tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--studies", type=int, default=2000, help="per cell [default: 2000]")
     arguments = parser.parse_args()
     print("\n".join([*intervals(arguments.studies), "", *choice(arguments.studies)]))
+    print("\n".join(["", *references(arguments.studies // 4)]))
 
 
 if __name__ == "__main__":

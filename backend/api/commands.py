@@ -142,7 +142,8 @@ def report(body: EvalBody, commands: Queued) -> Response:
     """Run `charaforge eval` on a worker.
 
     The reports are in the outputs folder, under `eval/<lora>`; each other choice of settings has a folder of
-    its own beside it, so that no job overwrites the numbers of another.
+    its own beside it. Jobs of equal settings share one, so that pictures are used again; each keeps a copy of
+    the reports that it ended with, `report-<job id>.html` and `.json`, and tells those.
     """
     if body.fresh_prompts is not None and not body.choose:
         raise ProblemError(_fault("fresh_prompts", "they are asked only with choose", body.fresh_prompts))

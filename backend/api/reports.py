@@ -6,32 +6,28 @@ import json
 from pathlib import Path
 from typing import Any
 
+from backend.jobs.reports import NUMBERS, PAGE, REPORTED, kept
 from charaforge.jobstore.job import Job
 from charaforge.jobstore.status import JobStatus
 from charaforge.requests.answers import ReportReply
 
-KIND = "eval"
-_OUT = "--out="
-_REPORTED = ("failed", "not-measurable")
-"""Failures of a job that come with reports: measured and not passed, and not measurable."""
-
 
 def report_of(job: Job, told: JobStatus) -> ReportReply | None:
-    """Return the reports of a measurement that has come to an end; None for other jobs."""
+    """Return the reports that a measurement ended with, whoever measures there since; None for other jobs."""
     slugs = [failure.slug for failure in told.failures]
-    if told.kind != KIND or not (told.state == "completed" or set(slugs) & set(_REPORTED)):
+    if told.state != "completed" and not set(slugs) & set(REPORTED):
         return None
-    out = next((word.removeprefix(_OUT) for word in job.spec.command if word.startswith(_OUT)), "")
-    found = _read(Path(out) / "report.json")
-    if found is None:
+    page, numbers = kept(job, PAGE), kept(job, NUMBERS)
+    found = numbers and _read(numbers)
+    if not found:
         return None
     lora: dict[str, Any] = next((arm for arm in found.get("arms", []) if arm.get("name") == "lora"), {})
     share = lora.get("accepted", {})
     return ReportReply(
         status=found.get("status", ""),
         passed=told.state == "completed",
-        report_path=str(Path(out) / "report.html"),
-        json_path=str(Path(out) / "report.json"),
+        report_path=str(page),
+        json_path=str(numbers),
         consistency=share.get("estimate"),
         low=share.get("low"),
         high=share.get("high"),

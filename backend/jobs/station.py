@@ -19,6 +19,7 @@ from backend.jobs.broker import EMBEDDED, queue_length
 from backend.jobs.commands import run_command
 from backend.jobs.measuring import Measured, Meter
 from backend.jobs.models import make_renderer
+from backend.jobs.reports import keeping_reports
 from charaforge.errors import JobConflictError
 from charaforge.jobstore.claims import HEARTBEAT_S
 from charaforge.jobstore.dispatch import Dispatcher
@@ -62,7 +63,8 @@ class Station:
         if works:
             self.renderer = make_renderer(warehouse)
             measured = Measured(self.renderer, self.meter)
-            self.worker = Worker(self.store, measured, run_command, self.dispatcher.top_up)
+            run = keeping_reports(run_command)
+            self.worker = Worker(self.store, measured, run, self.dispatcher.top_up)
         self._ended, self._gone = threading.Event(), threading.Event()
         self._heart = self._again(self._beat, HEARTBEAT_S, self._gone)
         self._mender = self._again(self._mend, RECONCILE_S, self._ended)

@@ -80,7 +80,9 @@ class EvalBody(StrictModel):
     seeds: int = Field(4, ge=1, le=64, description="pictures per prompt")
     max_prompts: int | None = Field(None, ge=2, description="use only the first so many prompts")
     drift_prompts: int = Field(10, ge=0, description="prompts rendered without the character")
-    weight: float = Field(1.0, ge=0.0, le=4.0, description="weight of the LoRA")
+    weight: float | None = Field(
+        None, ge=0.0, le=4.0, description="weight of the LoRA; absent: the one chosen for it, else 1"
+    )
     lookalike: LoraName | None = Field(None, description="a lookalike's LoRA, which must not pass")
     bar: float = Field(0.8, gt=0.0, lt=1.0, description="share that the lower bound must reach")
     certificate: bool = Field(False, description="to be published: say where 100 prompts × 4 are not reached")

@@ -9,12 +9,14 @@ from charaforge.errors import NotMeasurableError
 from charaforge.evaluation.publish import CHOSEN, numbers, usage_hint, with_header
 from charaforge.evaluation.rendering import lora_hash
 from charaforge.evaluation.results import Evaluation
+from charaforge.logs import get_logger
 from charaforge.warehouse.atomic import replacing, write_bytes, write_json
 from charaforge.warehouse.cards import safetensors_metadata
 from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.recommended import NUMBERS_KEY
 
 _STEPS = "ss_steps"
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Checkpoint:
 def checkpoints_of(lora_id: str, warehouse: Warehouse, most: int) -> list[Checkpoint]:
     """The checkpoints of a LoRA by step, the LoRA itself among them.
 
-    The LoRA's own file is about to be replaced, so where no checkpoint is the same it is kept as one first.
+    The LoRA's own file becomes a checkpoint where its header tells the step, and there is none of that step.
 
     Args:
         lora_id: Id of the LoRA.
@@ -46,7 +48,7 @@ def checkpoints_of(lora_id: str, warehouse: Warehouse, most: int) -> list[Checkp
         NotMeasurableError: there is none.
     """
     folder = warehouse.lora_folder(lora_id)
-    _keep_itself(folder)
+    _keep_as_checkpoint(folder)
     found = sorted((step, file) for file in _files(folder) for step in [_step_of(file)] if step is not None)
     if not found:
         raise NotMeasurableError(
@@ -59,6 +61,9 @@ def checkpoints_of(lora_id: str, warehouse: Warehouse, most: int) -> list[Checkp
 
 def adopt(evaluation: Evaluation, warehouse: Warehouse) -> Path:
     """Make the chosen checkpoint the LoRA, atomically, its numbers in the header; then write ``chosen.json``.
+
+    Where no checkpoint is the same as the LoRA's former file, that is kept first: beside the new one, as
+    ``<id>-before-<hash>.safetensors``, which is no checkpoint and which no training clears away.
 
     Args:
         evaluation: Of ``select``.
@@ -80,7 +85,8 @@ def adopt(evaluation: Evaluation, warehouse: Warehouse) -> Path:
         NUMBERS_KEY: json.dumps(told, sort_keys=True),
         "modelspec.usage_hint": usage_hint(evaluation.character, choice.weight),
     }
-    write_bytes(folder / f"{folder.name}.safetensors", with_header(file.read_bytes(), header))
+    _keep_beside(folder)
+    write_bytes(_own(folder), with_header(file.read_bytes(), header))
     path = folder / CHOSEN
     record = {
         "lora": evaluation.lora,
@@ -108,13 +114,35 @@ def _checkpoint_file(folder: Path, step: int) -> Path:
     return next(file for file in _files(folder) if _step_of(file) == step)
 
 
-def _keep_itself(folder: Path) -> None:
-    own = folder / f"{folder.name}.safetensors"
-    if not own.is_file() or lora_hash(own) in {lora_hash(file) for file in _files(folder)}:
+def _own(folder: Path) -> Path:
+    return folder / f"{folder.name}.safetensors"
+
+
+def _is_nowhere_else(folder: Path) -> bool:
+    """Whether there is a LoRA, and no checkpoint is the same."""
+    own = _own(folder)
+    return own.is_file() and lora_hash(own) not in {lora_hash(file) for file in _files(folder)}
+
+
+def _keep_as_checkpoint(folder: Path) -> None:
+    if not _is_nowhere_else(folder):
         return
-    step = str(safetensors_metadata(own).get(_STEPS, ""))
+    step = str(safetensors_metadata(_own(folder)).get(_STEPS, ""))
     taken = {_step_of(file) for file in _files(folder)}
     if step.isdigit() and int(step) not in taken:
-        target = folder / "checkpoints" / f"{folder.name}-step{int(step):08d}.safetensors"
-        with replacing(target) as temporary:
-            shutil.copyfile(own, temporary)
+        _copy(_own(folder), folder / "checkpoints" / f"{folder.name}-step{int(step):08d}.safetensors")
+
+
+def _keep_beside(folder: Path) -> None:
+    if not _is_nowhere_else(folder):
+        return
+    own = _own(folder)
+    target = own.with_stem(f"{own.stem}-before-{lora_hash(own)[:12]}")
+    if not target.is_file():
+        _copy(own, target)
+    logger.info("the former %s is no checkpoint; it is kept as %s", folder.name, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)

@@ -18,7 +18,7 @@ from charaforge.evaluation.report.text import refusal_text
 from charaforge.evaluation.results import ArmResult, MetricRecord, PromptRecord, Refusal
 from charaforge.evaluation.scoring import Sitting, accepts, judge_arm
 from charaforge.evaluation.session import Session
-from charaforge.evaluation.statistics import Interval, difference
+from charaforge.evaluation.statistics import Interval, difference, spread
 from charaforge.evaluation.subject import characters_in
 from charaforge.evaluation.surroundings import surroundings
 from charaforge.evaluation.tables import between, markdown, told
@@ -163,10 +163,16 @@ def compare(
         Arm("other", other, word, other, plan.lora_weight),
     ]
     seen = Session(study, generator or Generator(warehouse)).show([*arms, traits], sitting)
-    variances = study.yardstick.standard.reference_variances({arm.name: seen[arm.name] for arm in arms})
+    redrawn = study.yardstick.standard.redrawn({arm.name: seen[arm.name] for arm in arms})
     a, b = (
         judge_arm(
-            arm, seen[arm.name], seen["traits"], sitting, study.yardstick, plan.out, variances[arm.name]
+            arm,
+            seen[arm.name],
+            seen["traits"],
+            sitting,
+            study.yardstick,
+            plan.out,
+            spread(redrawn[arm.name]),
         )
         for arm in arms
     )
@@ -176,7 +182,11 @@ def compare(
         a=a,
         b=b,
         sha256=(content_hash(study.lora), content_hash(second)),
-        gain=difference(accepts(a, plan.seeds), accepts(b, plan.seeds)),
+        gain=difference(
+            accepts(a, plan.seeds),
+            accepts(b, plan.seeds),
+            reference_variance=spread(redrawn["lora"] - redrawn["other"]),
+        ),
         margin=margin,
         metrics=records(),
         prompts=prompt_records(sitting),

@@ -39,7 +39,7 @@ from charaforge.evaluation.scoring import (
     share_measure,
 )
 from charaforge.evaluation.session import Session
-from charaforge.evaluation.statistics import difference
+from charaforge.evaluation.statistics import Floats, Interval, difference, spread
 from charaforge.evaluation.study import Study, prepare
 from charaforge.evaluation.surroundings import surroundings
 from charaforge.generation.generator import Generator
@@ -86,10 +86,16 @@ def conclude(
     arms = arms_of(study.plan, study.subject, poses)
     seen = session.show(arms, sitting)
     clock.lap("rendering and looking")
-    variances = study.yardstick.standard.reference_variances(seen)
+    redrawn = study.yardstick.standard.redrawn(seen)
     results = {
         arm.name: judge_arm(
-            arm, seen[arm.name], seen["traits"], sitting, study.yardstick, study.plan.out, variances[arm.name]
+            arm,
+            seen[arm.name],
+            seen["traits"],
+            sitting,
+            study.yardstick,
+            study.plan.out,
+            spread(redrawn[arm.name]),
         )
         for arm in arms
     }
@@ -103,7 +109,7 @@ def conclude(
     by_tag = (
         leaking(lora, seen["lora"], seen["traits"], sitting, study.subject)[1] if study.judges.tagger else {}
     )
-    return _assemble(study, sitting, results, by_tag, clock.laps, choice)
+    return _assemble(study, sitting, results, redrawn, by_tag, clock.laps, choice)
 
 
 def stranger_measures(
@@ -139,13 +145,17 @@ def _assemble(
     study: Study,
     sitting: Sitting,
     arms: Mapping[str, ArmResult],
+    redrawn: Mapping[str, Floats],
     by_tag: Mapping[str, float],
     seconds: Mapping[str, float],
     choice: ChoiceRecord | None,
 ) -> Evaluation:
     plan, standard = study.plan, study.yardstick.standard
-    lora, traits = accepts(arms["lora"], sitting.seeds), accepts(arms["traits"], sitting.seeds)
-    posed = arms.get("posed")
+
+    def beyond(one: str, other: str) -> Interval:
+        a, b = (accepts(arms[name], sitting.seeds) for name in (one, other))
+        return difference(a, b, reference_variance=spread(redrawn[one] - redrawn[other]))
+
     return Evaluation(
         character=study.subject.name,
         traits=study.subject.traits,
@@ -171,8 +181,8 @@ def _assemble(
         metrics=records(),
         arms=tuple(arms.values()),
         ceiling=standard.ceiling,
-        gain=difference(lora, traits),
-        pose_cost=difference(accepts(posed, sitting.seeds), lora) if posed else None,
+        gain=beyond("lora", "traits"),
+        pose_cost=beyond("posed", "lora") if "posed" in arms else None,
         leaking_tags={tag: excess for tag, excess in list(by_tag.items())[:10] if excess > 0},
         gates=gates_of(arms["lora"], arms["traits"]),
         choice=choice,

@@ -188,8 +188,9 @@ def measure(
         return Measure(
             name=name, estimate=None, low=None, high=None, reason=reason or "no picture has a value"
         )
-    told = mean(values.reshape(-1, seeds))
-    least, most = _RANGES[UNITS[name]]
+    unit = UNITS[name]
+    told = mean(values.reshape(-1, seeds), shares=unit == "share")
+    least, most = _RANGES[unit]
     low, high = max(told.low, least), min(told.high, most)
     return Measure(name=name, estimate=told.estimate, low=low, high=high, floor=floor)
 

@@ -75,24 +75,25 @@ class Standard:
         single = one_subject(pictures, self.clarity)
         return consistency(pictures.identity, self.references, self.threshold.value, self.gallery, single)
 
-    def reference_variances(self, arms: Mapping[str, Features]) -> dict[str, float]:
-        """What the choice of references adds to the variance of each arm's share of accepts.
+    def redrawn(self, arms: Mapping[str, Features]) -> dict[str, npt.NDArray[np.float64]]:
+        """Each arm's share of accepts (100,) when the references are others, the same ones for all arms.
 
-        References are drawn again with replacement, thresholds set anew and the pictures judged anew.
+        References are drawn again with replacement, thresholds set anew and the pictures judged anew. The
+        variance of these shares, or of the difference of two arms', is what the choice of references adds.
         """
         draws = np.random.default_rng(0).integers(0, self.count, (_RESAMPLES, self.count))
         cosines = [(group.embeddings @ self.references.T).astype(np.float32) for group in self.impostors]
         values = np.array([self._threshold(cosines, draw) for draw in draws])
-        return {name: self._variance(seen, draws, values) for name, seen in arms.items()}
+        return {name: self._shares(seen, draws, values) for name, seen in arms.items()}
 
     def _threshold(self, cosines: Sequence[npt.NDArray[np.float32]], draw: npt.NDArray[np.int64]) -> float:
         kinds = [group.kind for group in self.impostors]
         scores = {kind: _medians(one, draw) for kind, one in zip(kinds, cosines, strict=True)}
         return strictest(set_thresholds(scores, self.hard)).value
 
-    def _variance(
+    def _shares(
         self, seen: Features, draws: npt.NDArray[np.int64], values: npt.NDArray[np.float64]
-    ) -> float:
+    ) -> npt.NDArray[np.float64]:
         strongest, _ = self.gallery.strongest(seen.identity)
         single = one_subject(seen, self.clarity)
         cosines = (seen.identity @ self.references.T).astype(np.float32)
@@ -100,7 +101,7 @@ class Standard:
         for draw, value in zip(draws, values, strict=True):
             scores = _medians(cosines, draw)
             shares.append(float(((scores >= value) & (scores >= strongest) & single).mean()))
-        return float(np.var(shares, ddof=1))
+        return np.array(shares)
 
 
 def set_standard(judges: Judges, subject: Subject) -> Standard:

@@ -6,7 +6,7 @@ count as False and are never dropped. All intervals are two-sided; "lower bound"
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import inf, sqrt
+from math import hypot, inf, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -41,7 +41,7 @@ class Share(Interval):
     Attributes:
         prompts: Number of prompts P.
         pictures: Number of pictures P·S.
-        effective: How many independent pictures carry the same information, in (0, P·S].
+        effective: How many pictures of as many prompts carry the same information, in [P, P·S].
         design_effect: ``pictures / effective``; 1 when pictures of a prompt are independent.
     """
 
@@ -58,7 +58,9 @@ def share(
 
     The variance of the share is taken between prompts, var = s²(prompt means) / P; a binomial share with
     this variance has n_eff = p(1-p)/var pictures (Korn & Graubard 1998), kept between P and P·S. Wilson's
-    interval is computed at n_eff with the quantile of Student's t on P-1 degrees of freedom.
+    interval is computed at n_eff with the quantile of Student's t on P-1 degrees of freedom. The choice of
+    references is another source of chance: each end moves away to the root of the sum of squares of its
+    distance and of that quantile times the references' standard deviation (square-and-add: Newcombe 2001).
 
     Args:
         accepted: Boolean (P, S), P >= 2.
@@ -96,11 +98,12 @@ def shares(
     means = accepted.mean(axis=2)
     estimate = means.mean(axis=1)
     effective = _effective_size(means, accepted.shape[2])
-    spread = estimate * (1 - estimate)
-    if reference_variance > 0.0:
-        widened = effective / (1 + effective * reference_variance / np.maximum(spread, 1e-12))
-        effective = np.where(spread > 0.0, np.maximum(widened, 1.0), effective)
-    return Shares(estimate, *_wilson(estimate, effective, _t_quantile(means.shape[1], confidence)), effective)
+    quantile = _t_quantile(means.shape[1], confidence)
+    low, high = _wilson(estimate, effective, quantile)
+    more = quantile * sqrt(reference_variance)
+    low = np.maximum(0.0, estimate - np.hypot(estimate - low, more))
+    high = np.minimum(1.0, estimate + np.hypot(high - estimate, more))
+    return Shares(estimate, low, high, effective)
 
 
 def wilson(p: float, n: float, z: float) -> tuple[float, float]:
@@ -109,12 +112,14 @@ def wilson(p: float, n: float, z: float) -> tuple[float, float]:
     return float(low[0]), float(high[0])
 
 
-def mean(values: Floats, confidence: float = CONFIDENCE) -> Interval:
+def mean(values: Floats, confidence: float = CONFIDENCE, shares: bool = False) -> Interval:
     """Mean of a measured value with a t interval over the means of prompts.
 
     Args:
         values: (P, S) or (P,); NaN where nothing could be measured. Prompts without any value are left out.
         confidence: Two-sided confidence in (0, 1).
+        shares: Whether the values are shares within [0, 1]. Where all prompts have 0, or all 1, the ends are
+            Wilson's for as many pictures as prompts: that none differed does not say that none would.
 
     Returns:
         Without ends (minus and plus infinity) where a single prompt has a value: it says nothing of others.
@@ -130,12 +135,18 @@ def mean(values: Floats, confidence: float = CONFIDENCE) -> Interval:
     centre = float(means.mean())
     if len(means) < 2:
         return Interval(centre, -inf, inf)
-    half = _t_quantile(len(means), confidence) * float(means.std(ddof=1)) / sqrt(len(means))
+    quantile = _t_quantile(len(means), confidence)
+    if shares and np.ptp(means) == 0.0 and centre in (0.0, 1.0):
+        return Interval(centre, *wilson(centre, len(means), quantile))
+    half = quantile * float(means.std(ddof=1)) / sqrt(len(means))
     return Interval(centre, centre - half, centre + half)
 
 
 def difference(
-    a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_], confidence: float = CONFIDENCE
+    a: npt.NDArray[np.bool_],
+    b: npt.NDArray[np.bool_],
+    confidence: float = CONFIDENCE,
+    reference_variance: float = 0.0,
 ) -> Interval:
     """Share of ``a`` minus share of ``b`` over the same prompts and seeds, paired by prompt.
 
@@ -147,6 +158,8 @@ def difference(
         a: Boolean (P, S).
         b: Boolean (P, S), same prompts and seeds in the same order.
         confidence: Two-sided confidence in (0, 1).
+        reference_variance: Variance of the difference when both arms are held against the same references
+            drawn again; added as in ``share``.
 
     Raises:
         ValueError: if the shapes differ or there are fewer than two prompts.
@@ -156,9 +169,15 @@ def difference(
     one, two = share(a, confidence), share(b, confidence)
     rho = _correlation(a.mean(axis=1), b.mean(axis=1))
     gap = one.estimate - two.estimate
-    down = _combine(one.estimate - one.low, two.high - two.estimate, rho)
-    up = _combine(one.high - one.estimate, two.estimate - two.low, rho)
+    more = _t_quantile(one.prompts, confidence) * sqrt(reference_variance)
+    down = hypot(_combine(one.estimate - one.low, two.high - two.estimate, rho), more)
+    up = hypot(_combine(one.high - one.estimate, two.estimate - two.low, rho), more)
     return Interval(gap, max(-1.0, gap - down), min(1.0, gap + up))
+
+
+def spread(redrawn: Floats) -> float:
+    """Variance of a share, or of a difference of two, over draws of the references (N,)."""
+    return float(np.var(redrawn, ddof=1))
 
 
 def _shape(accepted: npt.NDArray[np.bool_]) -> tuple[int, int]:

@@ -111,8 +111,8 @@ def load_subject(table: Path, character: str, warehouse: Warehouse, name_traits:
     return Subject(
         name,
         with_colors(_noted_traits(rows) or name_traits(references), _trained_tags(rows)),
-        _most_common(rows, "outfit"),
-        _most_common(rows, "style"),
+        most_trained(rows, "outfit"),
+        most_trained(rows, "style"),
         references,
         _pictures(rows, "calib", table, warehouse),
         (*_pictures(rows, "train", table, warehouse), *_pictures(rows, "val", table, warehouse)),
@@ -123,6 +123,13 @@ def load_subject(table: Path, character: str, warehouse: Warehouse, name_traits:
 def characters_in(table: Path) -> list[str]:
     """Names of the characters of a metadata table."""
     return sorted({row.get("character", "") for row in table_rows(table)} - {""})
+
+
+def most_trained(rows: Sequence[dict[str, str]], column: str) -> str:
+    """What a column says of most usable training pictures; "" where it says nothing of any."""
+    trained = (row for row in rows if is_usable(row) and row.get("split") == "train")
+    values = Counter(row[column] for row in trained if row.get(column))
+    return values.most_common(1)[0][0] if values else ""
 
 
 def _choose(character: str, names: list[str], table: Path) -> str:
@@ -171,8 +178,3 @@ def _check_splits(rows: Sequence[dict[str, str]], table: Path) -> None:
                 f"({leaks[0]['image_path']} …)",
                 "run charaforge merge or curate again, which splits by duplicate group, and train anew",
             )
-
-
-def _most_common(rows: Sequence[dict[str, str]], column: str) -> str:
-    values = Counter(row[column] for row in rows if row.get(column) and row["split"] == "train")
-    return values.most_common(1)[0][0] if values else ""

@@ -45,15 +45,19 @@ def test_all_options(service: TestClient, warehouse: Warehouse, lora: str) -> No
     assert (plain.drift_prompts, plain.certificate, plain.choose) == (10, False, False)
 
 
-def test_no_job_overwrites_the_numbers_of_another(
-    service: TestClient, warehouse: Warehouse, lora: str
-) -> None:
+def test_other_settings_have_another_folder(service: TestClient, warehouse: Warehouse, lora: str) -> None:
     bodies: list[dict[str, Any]] = [{}, {"weight": 0.5}, {"weight": 0.6}, {"choose": True}, {"seeds": 4}]
     places = [Path(command(service, "/eval/report", {"lora": lora, **body}).out) for body in bodies]
     assert places[0] == places[4] == warehouse.outputs / "eval" / "mine"
     assert len(set(places)) == 4
     assert {place.parent for place in places} == {warehouse.outputs / "eval"}
     assert command(service, "/eval/report", {"lora": lora, "weight": 0.5}).out == places[1], "goes on there"
+
+
+def test_a_weight_that_is_not_named_is_the_one_chosen(service: TestClient, lora: str) -> None:
+    assert command(service, "/eval/report", {"lora": lora}).weight is None, "the command takes the chosen one"
+    assert command(service, "/eval/report", {"lora": lora, "weight": None}).weight is None
+    assert command(service, "/eval/report", {"lora": lora, "weight": 1}).weight == 1.0
 
 
 Work = Callable[[Job, object], Failure | None]
@@ -95,12 +99,39 @@ def test_the_job_tells_what_was_found(
     if slug == "usage":
         assert report is None, "what lies there is not of this job"
         return
-    assert report["report_path"] == str(out / "report.html")
+    assert report["report_path"] == str(out / f"report-{job_id}.html")
+    assert report["json_path"] == str(out / f"report-{job_id}.json")
     assert (report["status"], report["passed"]) == (told["status"], slug is None)
     if slug == "not-measurable":
         assert (report["why"], report["consistency"]) == ("5 references", None)
     else:
         assert (report["consistency"], report["low"], report["pictures"]) == (0.9, 0.85, 160)
+
+
+def test_a_job_tells_its_own_numbers_after_another_of_equal_settings(
+    work: list[Work], service: TestClient, warehouse: Warehouse, lora: str
+) -> None:
+    out = warehouse.outputs / "eval" / lora
+    told = []
+    for estimate, failed in ((0.95, False), (0.1, True)):
+        share = {"estimate": estimate, "low": estimate, "high": 1.0, "pictures": 160}
+        found = {"status": "measured", "arms": [{"name": "lora", "accepted": share}]}
+
+        def measured(job: Job, may: object, found: Any = found, failed: bool = failed) -> Failure | None:
+            write_json(out / "report.json", found)
+            (out / "report.html").write_text(str(found), encoding="utf-8")
+            return Failure(1, "failed", "below the bar") if failed else None
+
+        work.append(measured)
+        job_id = service.post(f"{API}/eval/report", json={"lora": lora}).json()["job_id"]
+        told.append(ended(service, job_id))
+    assert [one["report"]["consistency"] for one in told] == [0.95, 0.1]
+    first = ended(service, told[0]["job_id"])["report"]
+    assert first == told[0]["report"], "the LoRA was trained anew, and measured in the same folder"
+    assert "0.95" in Path(first["report_path"]).read_text(encoding="utf-8")
+    assert "0.95" in Path(first["json_path"]).read_text(encoding="utf-8")
+    assert Path(first["json_path"]).parent == out, "beside the pictures that it names"
+    assert ended(service, told[1]["job_id"])["report"]["passed"] is False
 
 
 def ended(client: TestClient, job_id: str) -> dict[str, Any]:

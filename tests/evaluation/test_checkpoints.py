@@ -17,6 +17,7 @@ from charaforge.evaluation.results import Evaluation
 from charaforge.warehouse.cards import safetensors_metadata
 from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.recommended import NUMBERS_KEY
+from charaforge.warehouse.registry import Registry
 from tests.evaluation.findings import finding, with_choice
 
 
@@ -76,7 +77,44 @@ def test_the_chosen_one_becomes_the_lora(folder: Path, warehouse: Warehouse, eva
     assert header["modelspec.usage_hint"].endswith(" first, weight 0.8")
     assert header["other"] == "é"
     assert checkpoints_of("zxq", warehouse, 8) == known, "chosen again it has the same to choose from"
+    assert not list(folder.glob("zxq-before-*")), "the former file is a checkpoint"
     assert not [path for path in folder.rglob("*") if ".tmp" in path.name]
+
+
+@pytest.mark.parametrize("header", [{"ss_steps": "200"}, {"ss_steps": "many"}, {"note": "merged"}, {}])
+def test_a_lora_that_cannot_be_a_checkpoint_is_kept_beside_the_chosen_one(
+    folder: Path,
+    warehouse: Warehouse,
+    evaluation: Evaluation,
+    header: dict[str, str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    own = folder / "zxq.safetensors"
+    save_file({"a.lora_up.weight": np.full((2, 2), 7, np.float32)}, own, header)
+    before = own.read_bytes()
+    known = checkpoints_of("zxq", warehouse, 8)
+    assert [one.step for one in known] == [100, 200]
+    with caplog.at_level("INFO", "charaforge"):
+        adopt(evaluation, warehouse)
+    (kept,) = folder.glob("zxq-before-*.safetensors")
+    assert kept.read_bytes() == before != own.read_bytes()
+    assert str(kept) in caplog.text
+    adopt(evaluation, warehouse)
+    assert list(folder.glob("zxq-before-*")) == [kept], "what was chosen is a checkpoint already"
+    assert checkpoints_of("zxq", warehouse, 8) == known
+    registry = Registry(warehouse)
+    assert [entry.name for entry in registry.list("lora")] == ["zxq"]
+    assert registry.get("zxq", "lora").card[NUMBERS_KEY]
+
+
+def test_what_was_trained_while_the_choice_was_made_is_kept_as_well(
+    folder: Path, warehouse: Warehouse, evaluation: Evaluation
+) -> None:
+    checkpoints_of("zxq", warehouse, 8)
+    before = lora(folder / "zxq.safetensors", 400).read_bytes()
+    adopt(evaluation, warehouse)
+    (kept,) = folder.glob("zxq-before-*.safetensors")
+    assert kept.read_bytes() == before
 
 
 def test_nothing_chosen_nothing_adopted(warehouse: Warehouse, tmp_path: Path) -> None:

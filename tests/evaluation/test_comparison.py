@@ -55,6 +55,31 @@ def test_one_lora_asked_for_by_two_words_is_compared(
         assert asked("one", "again", tmp_path) == code
 
 
+def test_b_is_asked_for_by_its_own_word(
+    three: tuple[str, str, str], warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """Both are one LoRA: by one word there is nothing to compare, by two the references are too few."""
+    record = warehouse.lora_folder("again") / "resolved_config.yaml"
+    for trained, words, code in (
+        ("zxq", [], 0),
+        ("another word", [], 3),
+        ("another word", ["--trigger-b", "zxq"], 0),
+        ("zxq", ["--trigger-b", "another word"], 3),
+        (None, [], 0),
+    ):
+        record.unlink(missing_ok=True)
+        if trained:
+            record.write_text(f"model_id: mini-sd\ncharacter: {trained}\n", encoding="utf-8")
+        assert asked("one", "again", tmp_path, "--character", "zxq", *words) == code, (trained, words)
+
+
+def test_a_word_that_nothing_says_is_asked_for(
+    three: tuple[str, str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert asked("one", "again", tmp_path) == 2
+    assert "which word triggers again" in capsys.readouterr().err
+
+
 def comparison(prompts: int, a: float = 1.0, b: float = 1.0, margin: float = 0.05) -> Comparison:
     """Two LoRAs that are accepted in all pictures but those of the last prompts."""
     flags = [np.repeat(np.arange(prompts)[:, None] < part * prompts, 4, axis=1) for part in (a, b)]

@@ -58,8 +58,36 @@ def test_references_widen_the_interval() -> None:
     accepts = study(np.random.default_rng(6), 0.9, 0.2)
     plain, widened = share(accepts), share(accepts, reference_variance=0.02**2)
     assert widened.low < plain.low
-    assert widened.effective < plain.effective
+    assert widened.high > plain.high
+    assert widened.effective == plain.effective, "the prompts are as many as before"
     assert share(accepts, reference_variance=0.0) == plain
+    gap, wider = (difference(accepts, ~accepts, reference_variance=v) for v in (0.0, 0.02**2))
+    assert wider.low < gap.low
+    assert wider.high > gap.high
+
+
+@pytest.mark.parametrize("deviation", [0.0, 0.02, 0.06])
+def test_more_accepts_never_lower_the_bound(deviation: float) -> None:
+    """One picture that is refused does not cost more than what the choice of references is worth.
+
+    Of all accepted, nothing shows that the pictures of a prompt differ at all: they count as one each.
+    """
+    rows = np.tri(161, 160, -1, dtype=bool).reshape(161, PROMPTS, SEEDS)
+    lows = shares(rows, reference_variance=deviation**2).low
+    assert (np.diff(lows[:-1]) > -1e-9).all()
+    assert (np.abs(np.diff(lows))[-4:] < 0.025).all()
+    assert lows[-1] < 0.94 - 1.5 * deviation, "nor are references forgotten where all are accepted"
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_where_all_prompts_agree_a_share_still_has_an_interval(value: float) -> None:
+    values = np.full((PROMPTS, SEEDS), value)
+    told = measure("tag_recall", values, SEEDS)
+    assert told.low is not None
+    assert told.high is not None
+    assert 0.05 < told.high - told.low < 0.15
+    likeness = mean(values)
+    assert likeness.low == likeness.high, "not a share: nothing says how far it could be"
 
 
 def test_a_mean_is_clustered_by_prompt_and_leaves_out_what_is_missing() -> None:

@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.numpy import save_file
 
 from charaforge.cli.main import main
 from charaforge.diffusion.bundle import load_bundle
-from charaforge.evaluation.rendering import lora_hash
+from charaforge.evaluation.publish import with_header
 from charaforge.forge.effort import SHEET_PICTURES
-from charaforge.forge.sheet import usual_outfit
+from charaforge.forge.sheet import SheetPlan, usual_outfit
 from charaforge.forge.sheet.drawing import CELL, Strip, draw_page, font_for
 from charaforge.forge.sheet.words import MINI, REAL, Row
 from charaforge.mini.scenes import all_tags
 from charaforge.warehouse.layout import Warehouse
+from charaforge.warehouse.recommended import NUMBERS_KEY
 from tests.fixtures.tiny_loras import random_lora
 from tests.fixtures.tiny_models import tiny_sd, write_card
 
@@ -76,6 +78,36 @@ def test_the_usual_outfit(tmp_path: Path) -> None:
     assert usual_outfit(table, "nobody") == ""
 
 
+def test_what_is_left_out_of_a_training_is_not_worn(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    rows = ["a,mochi,red hoodie,train,,", "b,mochi,kimono,train,a.png,", "c,mochi,kimono,train,,cut off"]
+    header = "image_path,character,outfit,split,dup_of,error\n"
+    table.write_text(header + "\n".join(rows) + "\n", encoding="utf-8")
+    assert usual_outfit(table, "mochi") == "red hoodie", "copies and broken files do not count"
+
+
+def test_the_outfit_comes_from_the_table_in_the_folder_of_pictures(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures, folder = tmp_path / "pictures", warehouse.lora_folder("mochi")
+    pictures.mkdir()
+    rows = "image_path,character,outfit,split\na.png,mochi,red hoodie,train\n"
+    (pictures / "metadata.csv").write_text(rows, encoding="utf-8")
+    folder.mkdir(parents=True)
+    save_file({"w": np.zeros(2, np.float32)}, folder / "mochi.safetensors")
+    record = {"model_id": "mini-sd", "train_data_dir": str(pictures)}
+    (folder / "resolved_config.yaml").write_text(json.dumps(record), encoding="utf-8")
+    asked: list[SheetPlan] = []
+
+    def draw(plan: SheetPlan, warehouse: Warehouse) -> Path:
+        asked.append(plan)
+        return plan.out
+
+    monkeypatch.setattr("charaforge.forge.sheet.draw_sheet", draw)
+    assert main(["sheet", "mochi", "--out", str(tmp_path / "mochi.png")]) == 0
+    assert [(plan.character, plan.outfit) for plan in asked] == [("mochi", "red hoodie")]
+
+
 def test_a_sheet_of_a_real_base_through_the_command_line(
     warehouse: Warehouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,8 +117,8 @@ def test_a_sheet_of_a_real_base_through_the_command_line(
     folder.mkdir(parents=True)
     file = folder / "mochi.safetensors"
     random_lora(file, load_bundle(base, "tiny-sd"), seed=1, dtype=torch.float16)
-    told = {"weight": 0.6, "checkpoint": "mochi@50", "sha256": lora_hash(file)}
-    (folder / "chosen.json").write_text(json.dumps(told), encoding="utf-8")
+    told = {NUMBERS_KEY: json.dumps({"weight": 0.6, "chosen_step": 50})}
+    file.write_bytes(with_header(file.read_bytes(), told))
     out = tmp_path / "mochi.png"
     assert main(["sheet", "mochi", "--out", str(out)]) == 2
     assert "--model" in capsys.readouterr().err

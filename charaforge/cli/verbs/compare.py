@@ -29,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="how far A may lie below B and still count as no worse [default: 0.05]",
     )
+    parser.add_argument(
+        "--trigger-b",
+        default="",
+        metavar="WORD",
+        help="trigger word of B [default: as its training says, else --character]",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -78,6 +84,20 @@ def _compared(args: argparse.Namespace, a: str, b: str, warehouse: Warehouse) ->
 
     told = common_plan(args, a, warehouse) | {"lora_weight": 1.0 if args.weight is None else args.weight}
     plan = parse(EvaluationPlan, told, "charaforge compare")
-    word = args.character or trigger_of(b, warehouse)
+    word = args.trigger_b or _trained_word(b, args.character, warehouse)
     same = same_lora(plan, b, word, warehouse)
     return same or compare(plan, b, word, args.margin, warehouse)
+
+
+def _trained_word(name: str, otherwise: str, warehouse: Warehouse) -> str:
+    """The trigger word that a LoRA was trained with; `otherwise`, unless it is empty, where nothing says it.
+
+    Raises:
+        UsageError: nothing says which.
+    """
+    try:
+        return trigger_of(name, warehouse)
+    except UsageError:
+        if not otherwise:
+            raise
+        return otherwise

@@ -119,12 +119,12 @@ def _references(lora: str, warehouse: Warehouse) -> list[Path]:
     from charaforge.evaluation.subject import load_subject, training_record
 
     record = training_record(warehouse.lora_folder(lora.partition("@")[0]))
-    if record is None or record.dataset_meta is None:
+    if record is None or record.table is None:
         raise NotMeasurableError(
             f"the LoRA {lora} does not say which table it was trained on",
             "train it with a table that has references (split ref)",
         )
-    subject = load_subject(record.dataset_meta, record.character, warehouse, lambda references: ())
+    subject = load_subject(record.table, record.character, warehouse, lambda references: ())
     return list(subject.references)
 
 

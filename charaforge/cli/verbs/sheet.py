@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from charaforge.forge.sheet import SheetPlan, draw_sheet, usual_outfit
 
     character = args.character or (trigger_of(name, warehouse) if record else name)
-    table = record.dataset_meta if record else None
+    table = record.table if record else None
     told = {
         "lora": name,
         "model": model,

@@ -1,7 +1,6 @@
 """Renders the pictures of a character sheet and writes the page."""
 
 import json
-from collections import Counter
 from pathlib import Path
 
 from PIL import Image
@@ -11,6 +10,7 @@ from pydantic import Field
 from charaforge.config import StrictModel
 from charaforge.evaluation.arms import native_side
 from charaforge.evaluation.rendering import Renderer
+from charaforge.evaluation.subject import most_trained
 from charaforge.forge.sheet.drawing import Strip, draw_page, font_for
 from charaforge.forge.sheet.words import MINI, MINI_HEAD, REAL, REAL_HEAD, REAL_NEGATIVE
 from charaforge.generation.generator import Generator
@@ -83,8 +83,7 @@ def draw_sheet(plan: SheetPlan, warehouse: Warehouse, generator: Generator | Non
 def usual_outfit(table: Path, character: str) -> str:
     """The outfit that most training pictures of a character show; "" where the table tells none."""
     rows = [row for row in table_rows(table) if row.get("character") == character]
-    seen = Counter(row["outfit"] for row in rows if row.get("split") == "train" and row.get("outfit"))
-    return seen.most_common(1)[0][0] if seen else ""
+    return most_trained(rows, "outfit")
 
 
 def _is_mini(base: ModelEntry) -> bool:
