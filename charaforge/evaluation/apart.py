@@ -7,9 +7,13 @@ from pathlib import Path
 
 from charaforge.errors import NotMeasurableError
 from charaforge.evaluation.pictures import SUFFIXES
+from charaforge.evaluation.results import Evaluation
 from charaforge.evaluation.subject import Subject, training_record
 from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.tables import is_usable, locate_picture, table_rows
+
+UNCHECKED = "Nobody could check that the references were held out of training"
+"""How the caution begins that says so; see ``was_checked``."""
 
 _TRAINED = ("", "train", "val")
 
@@ -30,6 +34,31 @@ def trained_on(lora: str, warehouse: Warehouse) -> tuple[Path, ...]:
     if folder is None or not folder.is_dir():
         return ()
     return tuple(sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES))
+
+
+def why_unchecked(lora: str, warehouse: Warehouse) -> str:
+    """Why nothing shows which pictures a LoRA was trained on; "" where its record tells and all are there.
+
+    Args:
+        lora: As of ``trained_on``.
+        warehouse: Where it lies.
+    """
+    record = training_record(warehouse.lora_folder(lora.partition("@")[0]))
+    if record is None:
+        return "the LoRA carries no record of it"
+    source = record.table or record.train_data_dir
+    if source is None or not source.exists():
+        return f"{source.name if source else 'the source of its pictures'} is gone"
+    pictures = trained_on(lora, warehouse)
+    gone = sum(not path.is_file() for path in pictures)
+    if gone:
+        return f"{gone} of the {len(pictures)} pictures in {source.name} are gone"
+    return "" if pictures else f"{source.name} lists no pictures of it"
+
+
+def was_checked(evaluation: Evaluation) -> bool:
+    """Whether the references were held against the pictures that the LoRA says it was trained on."""
+    return not any(line.startswith(UNCHECKED) for line in evaluation.warnings)
 
 
 def also_trained(subject: Subject, pictures: Iterable[Path]) -> Subject:

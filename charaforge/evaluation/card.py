@@ -24,7 +24,7 @@ def _section(e: Evaluation) -> str:
         BEGIN,
         "## Measured",
         verdict(e).paragraph,
-        f"Recommended weight: {e.lora_weight:g}.",
+        f"{'Recommended weight:' if e.choice else 'Measured at weight'} {e.lora_weight:g}.",
         markdown(arm_rows(e)),
         markdown(measure_rows(e)),
         f"Not measured:\n{left_out}" if left_out else "",

@@ -2,10 +2,13 @@
 
 from collections import Counter
 
+from charaforge.evaluation.apart import UNCHECKED, why_unchecked
 from charaforge.evaluation.arms import Arm, words_of
+from charaforge.evaluation.judges import captioned_by
 from charaforge.evaluation.metrics.copying import hash_distances
 from charaforge.evaluation.scoring import Sitting
 from charaforge.evaluation.study import Study
+from charaforge.evaluation.subject import training_record
 from charaforge.evaluation.threshold import FEWEST_HARD, HARD_SHARE
 from charaforge.evaluation.verdict import counted
 
@@ -17,11 +20,9 @@ _NEARLY_SAME = 12
 
 def warnings_of(study: Study, sitting: Sitting) -> tuple[str, ...]:
     """One sentence for each thing that falls short of the protocol."""
-    return tuple(
-        filter(
-            None, [*_numbers(study, sitting), _twice(study, sitting), _nearly_trained(study), *_judges(study)]
-        )
-    )
+    pictures = [_twice(study, sitting), _unchecked(study), _nearly_trained(study)]
+    lines = [*_numbers(study, sitting), *pictures, *_judges(study), _same_tagger(study)]
+    return tuple(filter(None, lines))
 
 
 def _numbers(study: Study, sitting: Sitting) -> list[str]:
@@ -78,6 +79,12 @@ def _twice(study: Study, sitting: Sitting) -> str:
     )
 
 
+def _unchecked(study: Study) -> str:
+    """Held-out pictures of which the table alone says that they were held out."""
+    why = why_unchecked(study.plan.lora, study.registry.warehouse)
+    return f"{UNCHECKED}, as {why}: only {study.plan.table.name} says so." if why else ""
+
+
 def _nearly_trained(study: Study) -> str:
     """Held-out pictures that training pictures come very near to, though none is equal."""
     held_out = study.yardstick.standard.held_out
@@ -110,3 +117,13 @@ def _judges(study: Study) -> list[str]:
         else "There is no image encoder (models/vision): copying, drift and diversity are told by hashes and "
         "by the identity model.",
     ]
+
+
+def _same_tagger(study: Study) -> str:
+    """Tags that are judged by a tagger that wrote the captions, for want of another."""
+    record = training_record(study.registry.warehouse.lora_folder(study.plan.lora.partition("@")[0]))
+    tables = {study.plan.table, *([record.table] if record and record.table else [])}
+    name = study.judges.tagger_name
+    if name not in captioned_by(tables, study.subject.name):
+        return ""
+    return f"{name}, which judges the tags, also wrote the captions: tag recall and precision may flatter."

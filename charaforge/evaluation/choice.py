@@ -40,6 +40,16 @@ def best_few(estimates: Floats, eligible: Flags, count: int = FINALISTS) -> Flag
     return marks & (eligible | ~eligible.any(axis=1, keepdims=True))
 
 
+def in_turn(estimates: Floats, eligible: Flags) -> list[int]:
+    """Candidates (K,) of one study as they are looked at: those that pass the gates first, the best first.
+
+    Args:
+        estimates: (K,) shares from the screening; of equal ones the earlier comes first.
+        eligible: (K,) whether a candidate passes the gates.
+    """
+    return [int(place) for place in np.lexsort((-estimates, ~eligible))]
+
+
 def earliest_within(estimates: Floats, eligible: Flags, within: float = WITHIN) -> npt.NDArray[np.intp]:
     """Index (N,) of the earliest eligible candidate within ``within`` of the best eligible one.
 

@@ -164,29 +164,19 @@ def compare(
     ]
     seen = Session(study, generator or Generator(warehouse)).show([*arms, traits], sitting)
     redrawn = study.yardstick.standard.redrawn({arm.name: seen[arm.name] for arm in arms})
+    strays = {name: spread(shares) for name, shares in redrawn.items()}
+    base, yardstick = seen["traits"], study.yardstick
     a, b = (
-        judge_arm(
-            arm,
-            seen[arm.name],
-            seen["traits"],
-            sitting,
-            study.yardstick,
-            plan.out,
-            spread(redrawn[arm.name]),
-        )
-        for arm in arms
+        judge_arm(arm, seen[arm.name], base, sitting, yardstick, plan.out, strays[arm.name]) for arm in arms
     )
+    flags = accepts(a, plan.seeds), accepts(b, plan.seeds)
     return Comparison(
         character=study.subject.name,
         model=study.base.name,
         a=a,
         b=b,
         sha256=(content_hash(study.lora), content_hash(second)),
-        gain=difference(
-            accepts(a, plan.seeds),
-            accepts(b, plan.seeds),
-            reference_variance=spread(redrawn["lora"] - redrawn["other"]),
-        ),
+        gain=difference(*flags, reference_variance=spread(redrawn["lora"] - redrawn["other"])),
         margin=margin,
         metrics=records(),
         prompts=prompt_records(sitting),

@@ -45,3 +45,15 @@ class Gates:
 def faults(gates: Sequence[GateRecord]) -> tuple[str, ...]:
     """Names of the gates that are not passed."""
     return tuple(gate.name for gate in gates if not gate.passed)
+
+
+def copying_unmeasured(gates: Sequence[GateRecord]) -> bool:
+    """Whether nobody knows how many pictures are copies; that gate is open then."""
+    return all(gate.value is None for gate in gates if gate.name == "copies")
+
+
+def told_passed(gate: GateRecord) -> str:
+    """What tables say of a gate."""
+    if gate.value is None:
+        return "not measured"
+    return "yes" if gate.passed else "NO"

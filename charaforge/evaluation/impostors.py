@@ -53,10 +53,15 @@ class Impostors:
         return len(self.embeddings)
 
 
-def read_pack(path: Path, kind: str) -> Impostors:
+def read_pack(path: Path, kind: str, without: str = "") -> Impostors:
     """Read a pack: ``embeddings`` (n, D) of any length, maybe ``characters`` (n,) and ``traits`` (n,).
 
     Traits are lists with commas.
+
+    Args:
+        path: The pack.
+        kind: "real" or "generated".
+        without: Name of the character that is judged; its pictures are left out with a warning.
 
     Raises:
         ModelFileError: it is no such file.
@@ -71,7 +76,16 @@ def read_pack(path: Path, kind: str) -> Impostors:
         raise ModelFileError(
             f"{path} is no pack of impostors: {error}", 'it holds an array "embeddings" (n, D)'
         ) from error
-    return Impostors(kind, embeddings, tuple(names), tuple(_listed(text) for text in traits))
+    others = [index for index, name in enumerate(names) if not without or name != without]
+    if len(others) < len(names):
+        own = counted(len(names) - len(others), "picture")
+        logger.warning("%s: left out as pictures of %s itself: %s", path.name, without, own)
+    return Impostors(
+        kind,
+        embeddings[others],
+        tuple(names[index] for index in others),
+        tuple(_listed(traits[index]) for index in others),
+    )
 
 
 def from_place(

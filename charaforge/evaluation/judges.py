@@ -1,8 +1,9 @@
 """Who judges: the identity model with its impostors, and nets of other kinds that see other things."""
 
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from charaforge.perception.opening import open_tagger
 from charaforge.perception.simcc import PoseEstimator
 from charaforge.perception.tag_net import GENERAL, TagNet
 from charaforge.perception.vision import VisionEncoder
+from charaforge.perception.wd14 import TABLE
 from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.registry import ModelEntry, Registry
+from charaforge.warehouse.tables import table_rows
 
 PACKS = {"impostors.npz": "real", "gallery.npz": "real", "impostors_generated.npz": "generated"}
 """Embeddings of impostors beside an identity model's weights, and of which kind they are."""
@@ -86,7 +89,13 @@ class Judges:
         return {use: name for use, name in told.items() if name}
 
 
-def open_judges(registry: Registry, base: ModelEntry, subject: Subject, impostors: Path | None) -> Judges:
+def open_judges(
+    registry: Registry,
+    base: ModelEntry,
+    subject: Subject,
+    impostors: Path | None,
+    table: Path | None = None,
+) -> Judges:
     """Open the judges that fit a base model: the embedded ones for the embedded base, else the warehouse's.
 
     Args:
@@ -95,6 +104,7 @@ def open_judges(registry: Registry, base: ModelEntry, subject: Subject, impostor
         subject: Who is judged; its pictures are no impostors.
         impostors: Folder or table of other characters; None: the packs beside the identity model, and every
             other character in the warehouse's metadata tables.
+        table: The character's metadata table, which tells who wrote its captions.
 
     Raises:
         NotMeasurableError: there is no identity model for this base, or too few impostors.
@@ -106,9 +116,8 @@ def open_judges(registry: Registry, base: ModelEntry, subject: Subject, impostor
             "put a CCIP model (model_feat.onnx, impostors.npz) into models/identity/<name>",
         )
     encoder = IdentityEncoder(identity.path)
-    signature, tagger, pose, detector = (
-        find_judge(registry, base, kind) for kind in ("judge", "tagger", "pose", "detector")
-    )
+    signature, pose, detector = (find_judge(registry, base, kind) for kind in ("judge", "pose", "detector"))
+    tagger = find_tag_judge(registry, base, subject.name, table)
     visions = _visions(registry, base)
     sources = _impostors(identity, encoder, registry.warehouse, subject, impostors)
     return Judges(
@@ -132,6 +141,55 @@ def open_judges(registry: Registry, base: ModelEntry, subject: Subject, impostor
 def find_judge(registry: Registry, base: ModelEntry, kind: str) -> ModelEntry | None:
     """The first model of a kind; the embedded ones judge the embedded base, and nothing else."""
     return next((entry for entry in registry.list(kind) if entry.embedded == base.embedded), None)
+
+
+def find_tag_judge(
+    registry: Registry, base: ModelEntry, character: str, table: Path | None
+) -> ModelEntry | None:
+    """The tagger that has least in common with those that captioned a character's pictures.
+
+    One of another format is best (DeepDanbooru for captions of a WD14), then one of another architecture,
+    then one of another name; of equals the first. The character's metadata table tells who captioned.
+    """
+    able = [entry for entry in registry.list("tagger") if entry.embedded == base.embedded]
+    wrote = captioned_by([table], character) if table and len(able) > 1 else frozenset()
+    theirs = [entry for entry in able if entry.name in wrote]
+    formats, built = {_is_wd14(entry) for entry in theirs}, {_architecture(entry) for entry in theirs}
+    return min(
+        able,
+        key=lambda one: (one.name in wrote, _is_wd14(one) in formats, _architecture(one) in built),
+        default=None,
+    )
+
+
+def captioned_by(tables: Iterable[Path], character: str) -> frozenset[str]:
+    """Names of the taggers that curation noted beside a character's tags; a broken table tells none."""
+    noted: set[str] = set()
+    for table in tables:
+        try:
+            rows = table_rows(table)
+            noted.update(*(json.loads(row["tag_scores"]) for row in rows if _is_tagged(row, character)))
+        except (CharaForgeError, ValueError, TypeError) as error:
+            logger.debug("%s does not tell who captioned: %s", table, error)
+    return frozenset(noted)
+
+
+def _is_tagged(row: dict[str, str], character: str) -> bool:
+    return row.get("character") == character and bool(row.get("tag_scores"))
+
+
+def _is_wd14(tagger: ModelEntry) -> bool:
+    return (tagger.path / TABLE).is_file()
+
+
+def _architecture(tagger: ModelEntry) -> str:
+    """What a tagger's card says of its net, else the ``config.json`` beside its weights; "" where neither."""
+    config = tagger.path / "config.json"
+    try:
+        told = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+        return str({**told, **tagger.card}.get("architecture", ""))
+    except (ValueError, TypeError):
+        return str(tagger.card.get("architecture", ""))
 
 
 def signatures(judges: Judges, pictures: Sequence[Image.Image]) -> list[str]:
@@ -168,7 +226,7 @@ def _impostors(
     """Impostors by the name of the pack, table or folder that they come from."""
     wanted = {file: kind for file, kind in PACKS.items() if asked is None or kind == "generated"}
     packs = [file for file in wanted if (identity.path / file).is_file()]
-    found = {file: read_pack(identity.path / file, wanted[file]) for file in packs}
+    found = {file: read_pack(identity.path / file, wanted[file], subject.name) for file in packs}
     for place in [asked] if asked is not None else _tables(warehouse):
         try:
             found[place.name] = from_place(place, encoder, warehouse, subject.name, subject.pictures)
@@ -194,7 +252,8 @@ def _tables(warehouse: Warehouse) -> list[Path]:
 
 
 def _by_kind(groups: Sequence[Impostors]) -> tuple[Impostors, ...]:
-    kinds = [kind for kind in ("real", "generated") if any(group.kind == kind for group in groups)]
+    there = {group.kind for group in groups if len(group)}
+    kinds = [kind for kind in ("real", "generated") if kind in there]
     return tuple(joined([group for group in groups if group.kind == kind]) for kind in kinds)
 
 

@@ -20,6 +20,9 @@ class EvaluationPlan(StrictModel):
     character: str = Field("", description="which character of the table; empty where it has only one")
     prompts: Path = Field(description="prompts file, JSON")
     max_prompts: int | None = Field(None, ge=2, description="use only the first prompts of the file")
+    max_fresh: int | None = Field(
+        None, ge=2, description="fresh prompts of a choice's numbers, at most; None: as many as it has itself"
+    )
     seeds: int = Field(4, ge=1, le=64, description="pictures per prompt and arm")
     first_seed: int = Field(1000, ge=0, description="seed of each prompt's first picture; the next grow by 1")
     lookalike: str = Field(

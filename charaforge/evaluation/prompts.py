@@ -1,16 +1,24 @@
 """The prompts of an evaluation: a JSON list of objects, typed and checked as a whole."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
 from charaforge.config import StrictModel, fault_lines
-from charaforge.errors import ConfigError, UsageError
+from charaforge.errors import ConfigError, PromptError, UnknownNameError, UsageError
+from charaforge.requests.grammar import parse_prompt
+from charaforge.requests.grammar_loras import extract_loras
+from charaforge.requests.placeholders import PLACEHOLDERS, fill_placeholders
+from charaforge.requests.wildcards import expand
 
 CHARACTER = "[character]"
 """Placeholder that every arm fills with its own words."""
+
+_NO_FOLDER = Path(os.devnull)
+"""A folder of wildcards in which there is none."""
 
 
 class EvalPrompt(StrictModel):
@@ -18,7 +26,7 @@ class EvalPrompt(StrictModel):
 
     id: str = Field(description="unique name, used in file names", pattern=r"^[A-Za-z0-9._-]{1,80}$")
     prompt: str = Field(
-        description="text with [character] in it; [outfit], [style], [pose_tag] may stand too"
+        description="text with [character] in it; [outfit], [style] may stand too, [pose_tag] is left out"
     )
     negative: str = Field(default="", description="negative prompt")
     pose: str = Field(default="", description="file of a pose in --pose_dir")
@@ -31,6 +39,39 @@ class EvalPrompt(StrictModel):
         if CHARACTER not in text:
             raise ValueError(f"has no {CHARACTER} for the character's words")
         return text
+
+    @field_validator("prompt", "negative")
+    @classmethod
+    def _asks_every_arm_for_the_same(cls, text: str) -> str:
+        fault = _fault_of(fill_placeholders(text, dict.fromkeys(PLACEHOLDERS, "words"))[0])
+        if fault:
+            raise ValueError(fault)
+        return text
+
+
+def _fault_of(text: str) -> str:
+    """Why pictures of a text, its placeholders filled, could not be held against each other; "" if they can.
+
+    The baselines would be drawn with a LoRA that it names, and each seed's picture with other words that it
+    draws, from files that may have changed since. What a backslash escapes is text.
+    """
+    try:
+        if extract_loras(text)[1]:
+            return "names a LoRA, which the base would be drawn with as well"
+        if _draws(text):
+            return "draws its words, by __name__ or {a|b}: every picture of a prompt has to show the same"
+        parse_prompt(text)
+    except PromptError as error:
+        return error.sentence
+    return ""
+
+
+def _draws(text: str) -> bool:
+    """Whether wildcards or alternatives stand in a text."""
+    try:
+        return expand(text, _NO_FOLDER, seed=0) != text
+    except (PromptError, UnknownNameError):
+        return True
 
 
 def load_prompts(path: Path) -> tuple[EvalPrompt, ...]:

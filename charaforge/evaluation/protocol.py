@@ -87,16 +87,10 @@ def conclude(
     seen = session.show(arms, sitting)
     clock.lap("rendering and looking")
     redrawn = study.yardstick.standard.redrawn(seen)
+    strays = {name: spread(shares) for name, shares in redrawn.items()}
+    base, yardstick, out = seen["traits"], study.yardstick, study.plan.out
     results = {
-        arm.name: judge_arm(
-            arm,
-            seen[arm.name],
-            seen["traits"],
-            sitting,
-            study.yardstick,
-            study.plan.out,
-            spread(redrawn[arm.name]),
-        )
+        arm.name: judge_arm(arm, seen[arm.name], base, sitting, yardstick, out, strays[arm.name])
         for arm in arms
     }
     for name in _POSED if poses else ():

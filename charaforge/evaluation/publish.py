@@ -50,7 +50,8 @@ def note_in_lora(evaluation: Evaluation, folder: Path) -> None:
 
     The file is replaced as a whole; its tensors stay byte for byte. Numbers of the same LoRA that come from
     more pictures stay: a quick look does not replace a certificate. Nor does a look at a chosen LoRA that
-    chose nothing, or at another weight: its weight and numbers are those of the choice.
+    chose nothing, or at another weight: its weight and numbers are those of the choice. Nor does a look at
+    another weight than 1, at which LoRAs are used where nobody has chosen.
 
     Args:
         evaluation: What was measured.
@@ -64,14 +65,18 @@ def note_in_lora(evaluation: Evaluation, folder: Path) -> None:
     if noted.get("lora_sha256") == evaluation.lora_sha256 and noted.get("pictures", 0) > lora.pictures:
         logger.info("%s keeps the numbers it has, of %d pictures", folder.name, noted["pictures"])
         return
+    if _is_at_odds(evaluation, noted):
+        logger.info("%s keeps the numbers it has, at weight 1; no other was chosen", folder.name)
+        return
     card = folder / "MODEL_CARD.md"
     if card.is_file():
         write_text(card, with_measures(card.read_text(encoding="utf-8"), evaluation))
     if file.is_file():
         data = file.read_bytes()
         told = json.dumps(numbers(evaluation), sort_keys=True)
-        hint = {"modelspec.usage_hint": usage_hint(evaluation.character, evaluation.lora_weight)}
-        renewed = with_header(data, {NUMBERS_KEY: told, **hint})
+        hint = usage_hint(evaluation.character, evaluation.lora_weight)
+        chosen = {"modelspec.usage_hint": hint} if evaluation.choice else {}
+        renewed = with_header(data, {NUMBERS_KEY: told, **chosen})
         if renewed != data:
             write_bytes(file, renewed)
 
@@ -108,7 +113,7 @@ def _noted(file: Path) -> dict[str, Any]:
 
 
 def usage_hint(character: str, weight: float) -> str:
-    """What a LoRA's header says about its use."""
+    """What a LoRA's header says about its use, once its weight was chosen."""
     return f"write {character} first, weight {weight:g}"
 
 
@@ -129,6 +134,12 @@ def _is_of_the_choice(evaluation: Evaluation, chosen: Path) -> bool:
     if told.get("sha256") != evaluation.lora_sha256:
         return True
     return evaluation.choice is not None and evaluation.lora_weight == told.get("weight")
+
+
+def _is_at_odds(evaluation: Evaluation, noted: dict[str, Any]) -> bool:
+    """Whether these weights have numbers at weight 1, and this is a look at another that nobody chose."""
+    same = noted.get("lora_sha256") == evaluation.lora_sha256 and noted.get("weight") == 1
+    return same and evaluation.choice is None and evaluation.lora_weight != 1
 
 
 def with_header(data: bytes, told: dict[str, str]) -> bytes:

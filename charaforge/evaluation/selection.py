@@ -1,7 +1,8 @@
 """From the checkpoints of a training run to one LoRA with an honest number.
 
 screening: every checkpoint, one picture per prompt -> the best few that pass the gates
--> these with all seeds, and drift -> the earliest within a hundredth of the best
+-> these with all seeds, and drift; where none passes any more, the next ones until one does
+-> the earliest within a hundredth of the best
 -> other weights, one picture per prompt; the best, if it beats 1, with all seeds
 -> the chosen one on prompts and seeds that had no part in the choice
 """
@@ -17,7 +18,7 @@ from charaforge.config import StrictModel
 from charaforge.errors import NotMeasurableError
 from charaforge.evaluation.arms import Arm, baselines
 from charaforge.evaluation.checkpoints import Checkpoint, checkpoints_of
-from charaforge.evaluation.choice import FINALISTS, best_few, better_weight, earliest_within
+from charaforge.evaluation.choice import FINALISTS, Flags, best_few, better_weight, earliest_within, in_turn
 from charaforge.evaluation.features import Features
 from charaforge.evaluation.gates import faults
 from charaforge.evaluation.plan import EvaluationPlan
@@ -37,7 +38,10 @@ from charaforge.evaluation.session import Session
 from charaforge.evaluation.study import Study, measurable_prompts
 from charaforge.evaluation.verdict import counted
 from charaforge.generation.generator import Generator
+from charaforge.logs import get_logger
 from charaforge.warehouse.layout import Warehouse
+
+logger = get_logger(__name__)
 
 WEIGHTS = (0.6, 0.8, 1.2)
 """LoRA weights that are tried beside 1: what was learnt too well comes out below, what hardly was above."""
@@ -51,9 +55,9 @@ class SelectionPlan(StrictModel):
 
     evaluation: EvaluationPlan = Field(description="lora is the id of the LoRA; its prompts serve the choice")
     fresh_prompts: Path | None = Field(
-        None, description="prompts of the published numbers; None: every other one is kept for them"
+        None, description="prompts of the published numbers; None: some of the others are kept for them"
     )
-    most: int = Field(8, ge=1, le=64, description="checkpoints that are looked at")
+    most: int = Field(8, ge=1, le=64, description="checkpoints that are looked at, evenly spread")
     finalists: int = Field(FINALISTS, ge=1, description="checkpoints that are measured with all seeds")
     weights: tuple[float, ...] = Field(WEIGHTS, description="weights tried beside 1; empty: none")
 
@@ -84,10 +88,11 @@ def select(plan: SelectionPlan, warehouse: Warehouse, generator: Generator | Non
     """
     clock, asked = Clock(), plan.evaluation
     known = checkpoints_of(asked.lora, warehouse, plan.most)
+    _tell_left_out(known, asked.lora)
     study = prepare(asked.model_copy(update={"lora": known[-1].name}), warehouse)
     clock.lap("references and threshold")
     session = Session(study, generator or Generator(warehouse))
-    prompts, fresh = parted(study.prompts, plan.fresh_prompts, asked.max_prompts)
+    prompts, fresh = parted(study.prompts, plan.fresh_prompts, asked.max_prompts, asked.max_fresh)
     choice = _Choosing(study, session, prompts, plan).choose(known)
     clock.lap("choosing")
     final = asked.model_copy(
@@ -122,13 +127,8 @@ class _Choosing:
         """Screen, look closer, choose a step and a weight."""
         arms = [self._arm(one, 1.0) for one in known]
         screened = self._measured(arms, self._screening, drifting=False)
-        eligible = np.array([[not one.faults for one in screened]])
-        marks = best_few(_estimates(screened), eligible, self._plan.finalists)[0]
-        close = self._measured(
-            [a for a, on in zip(arms, marks, strict=True) if on], self._close, drifting=True
-        )
-        passing = np.array([[not one.faults for one in close]])
-        taken = close[int(earliest_within(_estimates(close), passing)[0])]
+        close = self._finalists(arms, screened)
+        taken = close[int(earliest_within(_estimates(close), _passing(close))[0])]
         chosen = next(one for one in known if one.name == taken.arm.lora)
         others = self._weights(chosen)
         nearer = self._closer(others, taken)
@@ -153,6 +153,19 @@ class _Choosing:
             ),
             weights=tuple(self._record(one, chosen.step, closely.get(one.arm.name)) for one in others),
         )
+
+    def _finalists(self, arms: Sequence[Arm], screened: Sequence[_Entry]) -> list[_Entry]:
+        """Look with all seeds at the best few; where none of them passes, at the next ones until one does."""
+        estimates, eligible = _estimates(screened), _passing(screened)
+        marks = best_few(estimates, eligible, self._plan.finalists)[0]
+        close = self._measured(
+            [a for a, on in zip(arms, marks, strict=True) if on], self._close, drifting=True
+        )
+        rest = [arms[place] for place in in_turn(estimates[0], eligible[0]) if not marks[place]]
+        while rest and not _passing(close).any():
+            logger.info("no finalist passes the gates, so %s is looked at closely as well", rest[0].lora)
+            close += self._measured([rest.pop(0)], self._close, drifting=True)
+        return sorted(close, key=lambda one: arms.index(one.arm))
 
     def _weights(self, chosen: Checkpoint) -> list[_Entry]:
         arms = [self._arm(chosen, weight) for weight in sorted(set(self._plan.weights) - {1.0})]
@@ -216,15 +229,34 @@ def _estimates(entries: Sequence[_Entry]) -> np.ndarray:
     return np.array([[one.result.accepted.estimate for one in entries]])
 
 
+def _passing(entries: Sequence[_Entry]) -> Flags:
+    return np.array([[not one.faults for one in entries]])
+
+
+def _tell_left_out(known: Sequence[Checkpoint], lora: str) -> None:
+    """Say how many checkpoints nobody will look at."""
+    there = len(list(known[0].file.parent.glob(f"{lora}-step*.safetensors")))
+    if there > len(known):
+        logger.info(
+            "%d of %s's %d checkpoints are looked at, spread evenly: steps %s",
+            len(known),
+            lora,
+            there,
+            ", ".join(f"{one.step:,}" for one in known),
+        )
+
+
 def parted(
-    prompts: tuple[EvalPrompt, ...], fresh_prompts: Path | None, most: int | None
+    prompts: tuple[EvalPrompt, ...], fresh_prompts: Path | None, most: int | None, fresh: int | None = None
 ) -> tuple[tuple[EvalPrompt, ...], tuple[EvalPrompt, ...]]:
     """Prompts of the choice, and those of the published numbers.
 
     Args:
-        prompts: Those of the choice.
-        fresh_prompts: File of the others; None: every other one of ``prompts`` is kept for them.
-        most: How many of the file's are taken; None: all.
+        prompts: Those of the choice; without ``fresh_prompts`` those of both, at most ``most``.
+        fresh_prompts: File of the others; None: half of ``prompts`` or more are kept for them.
+        most: How many prompts of a file are taken; None: all.
+        fresh: How many fresh ones at most; None: as many as for the choice. The choice then has what ``most``
+            leaves, and of too few prompts half.
 
     Raises:
         NotMeasurableError: fewer than two on either side, or faults in the file.
@@ -232,13 +264,25 @@ def parted(
     """
     if fresh_prompts is not None:
         known = {prompt.prompt for prompt in prompts}
-        fresh = [one for one in measurable_prompts(fresh_prompts) if one.prompt not in known]
-        parts = prompts, tuple(fresh[:most])
+        others = [one for one in measurable_prompts(fresh_prompts) if one.prompt not in known]
+        parts = prompts, tuple(others[: most if fresh is None else fresh])
     else:
-        parts = prompts[::2], prompts[1::2]
+        half = (len(prompts) + 1) // 2
+        parts = _dealt(prompts, half if most is None or fresh is None else min(half, most - fresh))
     if min(map(len, parts)) < 2:
         raise NotMeasurableError(
             f"{counted(len(parts[0]), 'prompt')} for the choice and {len(parts[1])} fresh for its number",
             "two of each are needed, 40 and 40 are called for: add prompts, or give --fresh-prompts",
         )
     return parts
+
+
+def _dealt(
+    prompts: tuple[EvalPrompt, ...], count: int
+) -> tuple[tuple[EvalPrompt, ...], tuple[EvalPrompt, ...]]:
+    """So many prompts, evenly spread from the first on, and the others: both are a mix of all groups."""
+    first = [place * count % len(prompts) < count for place in range(len(prompts))]
+    return (
+        tuple(one for one, on in zip(prompts, first, strict=True) if on),
+        tuple(one for one, on in zip(prompts, first, strict=True) if not on),
+    )

@@ -79,7 +79,7 @@ def prepare(plan: EvaluationPlan, warehouse: Warehouse, *others: str) -> Study:
     for name in (plan.lora, *others):
         subject = also_trained(subject, trained_on(name, warehouse))
     check_apart(subject)
-    judges = open_judges(registry, base, subject, plan.impostors)
+    judges = open_judges(registry, base, subject, plan.impostors, plan.table)
     yardstick = yardstick_of(judges, subject)
     side = native_side(base.card, base.family)
     return Study(plan, registry, base, lora, prompts, judges, subject, yardstick, side)
@@ -115,9 +115,10 @@ def measurable_prompts(path: Path) -> tuple[EvalPrompt, ...]:
     try:
         return load_prompts(path)
     except ConfigError as error:
+        told = "it" if len(error.faults) == 1 else f"these {len(error.faults)} faults"
         raise NotMeasurableError(
             f"the prompts cannot be used; {error.message}",
-            f"mend these {len(error.faults)} faults; part of the prompts would measure something else",
+            f"mend {told}; part of the prompts would measure something else",
         ) from error
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from charaforge.evaluation.apart import UNCHECKED
+from charaforge.evaluation.gates import copying_unmeasured
 from charaforge.evaluation.results import Evaluation
 from charaforge.evaluation.statistics import Interval
 from charaforge.evaluation.threshold import FALSE_ACCEPT_RATE, Threshold
@@ -25,12 +27,14 @@ class Verdict:
     """A judgement in plain words.
 
     Attributes:
-        passed: Whether the lower bound reaches the bar.
+        passed: Whether the lower bound reaches the bar, and nothing says that pictures are copied.
+        result: The same in words; they say where copying was not measured.
         headline: One line.
         paragraph: What was found, with all numbers that matter.
     """
 
     passed: bool
+    result: str
     headline: str
     paragraph: str
 
@@ -53,11 +57,12 @@ def verdict(evaluation: Evaluation) -> Verdict:
         *_chosen(evaluation),
         *_pose(evaluation),
         *_copied(evaluation),
+        *_unchecked(evaluation),
         *_other_gates(evaluation),
         *_taken_over(evaluation),
         _bar(evaluation),
     ]
-    return Verdict(evaluation.passed, headline, " ".join(sentences))
+    return Verdict(evaluation.passed, _result(evaluation), headline, " ".join(sentences))
 
 
 def percent(share: float, digits: int = 0) -> str:
@@ -129,11 +134,26 @@ def _pose(evaluation: Evaluation) -> list[str]:
     ]
 
 
+def _result(evaluation: Evaluation) -> str:
+    if not evaluation.passed:
+        return "Not passed"
+    return "Passed, copying not measured" if copying_unmeasured(evaluation.gates) else "Passed"
+
+
 def _copied(evaluation: Evaluation) -> list[str]:
+    if copying_unmeasured(evaluation.gates):
+        told = evaluation.arm("lora").measures
+        why = next((f": {one.reason}" for one in told if one.name == "copies" and one.reason), "")
+        return [f"Caution: copying was not measured{why}."]
     alarm = next((gate for gate in evaluation.gates if gate.name == "copies" and not gate.passed), None)
     if alarm is None:
         return []
     return [f"Copying alarm: {percent(alarm.value or 0)} of the pictures are training pictures again."]
+
+
+def _unchecked(evaluation: Evaluation) -> list[str]:
+    told = [line for line in evaluation.warnings if line.startswith(UNCHECKED)]
+    return [f"Caution: {line[0].lower()}{line[1:]}" for line in told]
 
 
 def _other_gates(evaluation: Evaluation) -> list[str]:
@@ -159,7 +179,7 @@ def _bar(evaluation: Evaluation) -> str:
     if not evaluation.copying_passed:
         return "Not passed: pictures that are copied prove nothing."
     if evaluation.passed:
-        return f"Passed: the lower bound, {percent(low)}, reaches the bar of {percent(bar)}."
+        return f"{_result(evaluation)}: the lower bound, {percent(low)}, reaches the bar of {percent(bar)}."
     below, above = _told_apart(low, bar)
     return f"Not passed: the lower bound, {below}, is below the bar of {above}."
 

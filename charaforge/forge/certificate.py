@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+from charaforge.evaluation.apart import was_checked
 from charaforge.evaluation.results import Evaluation
 from charaforge.evaluation.tables import arm_rows, markdown, measure_rows
 from charaforge.evaluation.verdict import counted, told_rate, verdict
@@ -18,7 +19,7 @@ def write_certificate(e: Evaluation, plan: ForgePlan, path: Path) -> Path:
     told = verdict(e)
     parts = [
         f"# {'Certificate' if told.passed else 'No certificate'}: {e.lora}",
-        f"**{'Passed' if told.passed else 'Not passed'}.** {told.headline}.",
+        f"**{told.result}.** {told.headline}.",
         told.paragraph,
         markdown(arm_rows(e)),
         "## How the checkpoint was chosen",
@@ -63,13 +64,18 @@ def _named(e: Evaluation, plan: ForgePlan) -> list[tuple[str, str]]:
     return [
         ("LoRA", f"{e.lora}, weight {e.lora_weight:g}, sha256 {e.lora_sha256[:16]}"),
         ("base", f"{e.model}, sha256 {e.model_sha256[:16]}"),
-        ("references", f"{len(e.references)} held-out pictures"),
+        ("references", _references(e)),
         ("impostors", ", ".join(f"{one.pictures:,} {one.kind}" for one in e.impostors)),
         ("threshold", f"{e.threshold.value:.4f} at {told_rate(e.threshold)}"),
         ("prompts", f"{_file(plan.fresh_prompts or plan.prompts)}, {_extent_of(e)}"),
         *judges,
         *((name, value) for name, value in e.settings.items() if name not in ("LoRA weight", "prompts file")),
     ]
+
+
+def _references(e: Evaluation) -> str:
+    count = len(e.references)
+    return f"{count} held-out pictures" if was_checked(e) else f"{count} pictures, maybe trained on"
 
 
 def _extent(e: Evaluation) -> str:

@@ -8,10 +8,11 @@ from charaforge.config import parse
 from charaforge.evaluation.apart import check_apart
 from charaforge.evaluation.judges import open_judges
 from charaforge.evaluation.plan import EvaluationPlan
+from charaforge.evaluation.prompts import EvalPrompt
 from charaforge.evaluation.selection import parted
 from charaforge.evaluation.study import measurable_prompts, poses_of, trait_finder, yardstick_of
 from charaforge.evaluation.subject import load_subject
-from charaforge.forge.effort import Effort, fitting, ladder, usual, whole_steps
+from charaforge.forge.effort import USUAL_PROMPTS, Effort, fitting, ladder, usual, whole_steps
 from charaforge.forge.pace import measured_pace
 from charaforge.forge.plan import ForgePlan
 from charaforge.training.config import TrainingConfig
@@ -33,7 +34,7 @@ def decided(plan: ForgePlan, table: Path, warehouse: Warehouse) -> dict[str, Any
     started = time.monotonic()
     subject = load_subject(table, plan.character, warehouse, trait_finder(registry, base))
     check_apart(subject)
-    judges = open_judges(registry, base, subject, plan.impostors)
+    judges = open_judges(registry, base, subject, plan.impostors, table)
     yardstick_of(judges, subject)
     if plan.pose_dir is not None:
         poses_of(measurable_prompts(plan.fresh_prompts or plan.prompts), plan.pose_dir, judges, base)
@@ -41,11 +42,11 @@ def decided(plan: ForgePlan, table: Path, warehouse: Warehouse) -> dict[str, Any
     config = training_config(plan, table, warehouse)
     posed = plan.pose_dir is not None
     if plan.budget_s is None:
-        effort = _changed(usual(config.max_train_steps, plan.certificate, posed, plan.sheet), plan)
+        effort = suited(usual(config.max_train_steps, plan.certificate, posed, plan.sheet), plan)
         return {"effort": effort.model_dump(mode="json"), "pace": None}
     pace = measured_pace(plan, config, judges, looking_s, warehouse)
     rungs = ladder(config.max_train_steps, posed, plan.sheet, plan.certificate)
-    rungs = [_changed(effort, plan) for effort in rungs]
+    rungs = [suited(effort, plan) for effort in rungs]
     effort = fitting(plan.budget_s, rungs, pace, plan.strict_budget)
     return {"effort": effort.model_dump(mode="json"), "pace": pace.model_dump()}
 
@@ -57,7 +58,8 @@ def check_prompts(plan: ForgePlan) -> None:
         NotMeasurableError: they have faults, or are too few.
         UsageError: a file of them cannot be read.
     """
-    parted(measurable_prompts(plan.prompts)[: plan.max_prompts], plan.fresh_prompts, plan.max_prompts)
+    most = plan.max_prompts or USUAL_PROMPTS
+    _prompts(plan, most, most)
 
 
 def training_config(
@@ -84,14 +86,16 @@ def training_config(
 
 
 def evaluation_plan(plan: ForgePlan, effort: Effort, table: Path) -> EvaluationPlan:
-    """What is measured; its prompts serve the choice."""
+    """What is measured; its prompts serve the choice, and without fresh ones the published numbers too."""
+    prompts, fresh = effort.called_for or (effort.prompts, effort.fresh)
     return EvaluationPlan(
         lora=plan.lora,
         model=plan.model,
         table=table,
         character=plan.character,
         prompts=plan.prompts,
-        max_prompts=None if effort.fresh > effort.prompts else effort.prompts,
+        max_prompts=_most(plan, prompts, fresh),
+        max_fresh=fresh,
         seeds=effort.seeds,
         impostors=plan.impostors,
         pose_dir=plan.pose_dir,
@@ -104,17 +108,32 @@ def evaluation_plan(plan: ForgePlan, effort: Effort, table: Path) -> EvaluationP
     )
 
 
-def _changed(effort: Effort, plan: ForgePlan) -> Effort:
-    """What the plan says itself goes before what was found."""
+def suited(effort: Effort, plan: ForgePlan) -> Effort:
+    """The effort with what the plan says itself, which goes before, and no more prompts than there are."""
     checkpoints = min(plan.checkpoints or effort.checkpoints, plan.steps or effort.steps)
-    prompts = plan.max_prompts or effort.prompts
+    called_for = plan.max_prompts or effort.prompts, plan.max_prompts or effort.fresh
+    prompts, fresh = map(len, _prompts(plan, *called_for))
     return effort.model_copy(
         update={
             "checkpoints": checkpoints,
             "steps": whole_steps(plan.steps or effort.steps, checkpoints),
             "prompts": prompts,
-            "fresh": plan.max_prompts or effort.fresh,
+            "fresh": fresh,
+            "called_for": None if (prompts, fresh) == called_for else called_for,
             "seeds": plan.seeds or effort.seeds,
-            "drift": min(effort.drift, prompts),
+            "drift": min(effort.drift, called_for[0]),
         }
     )
+
+
+def _prompts(
+    plan: ForgePlan, prompts: int, fresh: int
+) -> tuple[tuple[EvalPrompt, ...], tuple[EvalPrompt, ...]]:
+    """At most so many prompts of the choice, and at most so many fresh ones, as the files have them."""
+    most = _most(plan, prompts, fresh)
+    return parted(measurable_prompts(plan.prompts)[:most], plan.fresh_prompts, most, fresh)
+
+
+def _most(plan: ForgePlan, prompts: int, fresh: int) -> int:
+    """How many prompts of the file are used: those of the choice, without another file the fresh ones too."""
+    return prompts if plan.fresh_prompts else prompts + fresh

@@ -39,6 +39,9 @@ class Effort(StrictModel):
     weights: tuple[float, ...] = Field(description="weights that are tried beside 1")
     prompts: int = Field(ge=2, description="prompts of the choice")
     fresh: int = Field(ge=2, description="prompts of the published numbers")
+    called_for: tuple[int, int] | None = Field(
+        None, description="both numbers where the files have fewer prompts; None: they have as many"
+    )
     seeds: int = Field(ge=1, description="pictures per prompt")
     drift: int = Field(ge=0, description="prompts rendered without the character")
     posed: bool = Field(False, description="whether the fresh prompts are rendered with poses too")
@@ -55,8 +58,9 @@ class Effort(StrictModel):
         finalists = min(self.finalists, self.checkpoints)
         screening = self.prompts * (self.checkpoints + 1 + len(self.weights))
         one_weight = 1 if self.weights else 0
-        closer = (self.prompts * (self.seeds - 1) + self.drift) * (finalists + 1 + one_weight)
-        published = self.fresh * self.seeds * (4 if self.posed else 3) + 2 * self.drift
+        drift = min(self.drift, self.prompts)
+        closer = (self.prompts * (self.seeds - 1) + drift) * (finalists + 1 + one_weight)
+        published = self.fresh * self.seeds * (4 if self.posed else 3) + 2 * min(self.drift, self.fresh)
         return screening + closer + published + (SHEET_PICTURES if self.sheet else 0)
 
     def seconds(self, pace: Pace) -> float:

@@ -20,7 +20,7 @@ class ForgePlan(StrictModel):
     out: Path = Field(description="folder of forge.json, reports, pictures and the sheet")
     prompts: Path = Field(description="prompts that the checkpoint is chosen with, JSON")
     fresh_prompts: Path | None = Field(
-        None, description="prompts of the published numbers; None: every other one of `prompts`"
+        None, description="prompts of the published numbers; None: others of `prompts` than the choice has"
     )
     impostors: Path | None = Field(
         None, description="folder or table of other characters; None: packs and the warehouse's tables"
@@ -31,7 +31,9 @@ class ForgePlan(StrictModel):
     certificate: bool = Field(False, description="100 fresh prompts × 4 seeds instead of 40 × 4")
     steps: int | None = Field(None, ge=1, description="training steps; None: the base's preset, or less")
     checkpoints: int | None = Field(None, ge=1, le=64, description="checkpoints; None: as time allows")
-    max_prompts: int | None = Field(None, ge=2, description="prompts at most; None: as time allows")
+    max_prompts: int | None = Field(
+        None, ge=2, description="prompts of the choice, and as many fresh ones, at most; None: as time allows"
+    )
     seeds: int | None = Field(None, ge=1, le=64, description="pictures per prompt; None: as time allows")
     training: dict[str, Any] = Field(
         default_factory=dict, description="keys of the training that differ from the base's preset"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from charaforge.errors import NotMeasurableError
-from charaforge.evaluation.apart import also_trained, check_apart, trained_on
+from charaforge.evaluation.apart import also_trained, check_apart, trained_on, why_unchecked
 from charaforge.evaluation.subject import Subject, load_subject
 from charaforge.mini.characters import Character
 from charaforge.mini.dataset import draw_character
@@ -65,3 +65,29 @@ def test_where_nothing_tells_nothing_is_added(subject: Subject, warehouse: Wareh
     assert trained_on("nobody", warehouse) == ()
     trained(warehouse, "moved", dataset_meta=tmp_path / "gone.csv")
     assert trained_on("moved", warehouse) == ()
+
+
+def test_what_cannot_be_checked_is_told(
+    table: Path, subject: Subject, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    assert why_unchecked("nobody", warehouse) == "the LoRA carries no record of it"
+    trained(warehouse, "own", dataset_meta=table, character=subject.name)
+    assert why_unchecked("own@100", warehouse) == ""
+    trained(warehouse, "moved", dataset_meta=tmp_path / "gone.csv")
+    assert why_unchecked("moved", warehouse) == "gone.csv is gone"
+    trained(warehouse, "emptied", train_data_dir=tmp_path / "gone")
+    assert why_unchecked("emptied", warehouse) == "gone is gone"
+    trained(warehouse, "silent")
+    assert why_unchecked("silent", warehouse) == "the source of its pictures is gone"
+
+
+def test_pictures_that_are_gone_cannot_be_checked(
+    table: Path, subject: Subject, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.csv"
+    rows = [f"{subject.training[0]},a,train", "gone.png,a,train", f"{subject.training[0]},b,ref"]
+    other.write_text("\n".join(["image_path,character,split", *rows]), encoding="utf-8")
+    trained(warehouse, "part", dataset_meta=other, character="a")
+    assert why_unchecked("part", warehouse) == "1 of the 2 pictures in other.csv are gone"
+    trained(warehouse, "none", dataset_meta=other, character="b")
+    assert why_unchecked("none", warehouse) == "other.csv lists no pictures of it"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from charaforge.evaluation.choice import best_few, better_weight, earliest_within
+from charaforge.evaluation.choice import best_few, better_weight, earliest_within, in_turn
 from tests.evaluation.studies import coupled_accepts, true_curves
 
 PROMPTS, SEEDS, RUNS = 40, 4, 1500
@@ -34,6 +34,12 @@ def test_of_equal_finalists_the_earlier() -> None:
     assert best_few(row(0.8, 0.8, 0.8, 0.8), np.ones((1, 4), bool), 2).tolist() == [
         [True, True, False, False]
     ]
+
+
+def test_who_passes_is_looked_at_before_who_does_not() -> None:
+    estimates, passes = np.array([0.9, 0.8, 0.95, 0.8, 0.7]), np.array([True, True, False, True, False])
+    assert in_turn(estimates, passes) == [0, 1, 3, 2, 4]
+    assert in_turn(estimates, np.zeros(5, bool)) == [2, 0, 1, 3, 4]
 
 
 def test_another_weight_has_to_be_clearly_better() -> None:

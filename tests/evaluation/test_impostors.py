@@ -21,7 +21,7 @@ from charaforge.evaluation.subject import Subject
 from charaforge.evaluation.threshold import threshold_at, threshold_with_hard
 from charaforge.perception.ccip import IdentityEncoder
 from charaforge.warehouse.layout import Warehouse
-from charaforge.warehouse.registry import Registry
+from charaforge.warehouse.registry import ModelEntry, Registry
 from tests.fixtures.tiny_judges import tiny_identity
 
 TRAITS = ("blue hair", "long hair", "red eyes")
@@ -190,3 +190,31 @@ def test_the_nearest_of_the_gallery() -> None:
     few = known(["anna"], [()])
     scores, names = gallery_of([few], TRAITS, "zxq").strongest(np.ones((2, 64), np.float32))
     assert (scores.tolist(), names) == ([-np.inf, -np.inf], ["", ""])
+
+
+def test_a_pack_holds_no_impostors_of_the_name_that_is_judged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names, traits = ["zxq", "anna", "", "zxq"], ["a", "b", "c", "d"]
+    np.savez(tmp_path / "p.npz", embeddings=np.eye(4), characters=names, traits=traits)
+    assert len(read_pack(tmp_path / "p.npz", "real")) == 4
+    assert not caplog.text
+    found = read_pack(tmp_path / "p.npz", "real", "zxq")
+    assert found.characters == ("anna", "")
+    assert found.embeddings.tolist() == np.eye(4)[1:3].tolist()
+    assert found.traits == (frozenset("b"), frozenset("c"))
+    assert "p.npz: left out as pictures of zxq itself: 2 pictures" in caplog.text
+
+
+def test_judges_leave_the_character_out_of_every_pack(
+    warehouse: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tiny_identity(warehouse.models / "identity" / "tiny", np.eye(48, dtype=np.float32))
+    names = np.array(["zxq"] * 20 + ["x"] * 180)
+    embeddings = np.random.default_rng(0).normal(size=(200, 48))
+    np.savez(folder / "impostors.npz", embeddings=embeddings, characters=names)
+    np.savez(folder / "impostors_generated.npz", embeddings=embeddings[:20], characters=names[:20])
+    base = ModelEntry("sd", "base", "sd15", folder, embedded=False)
+    judges = open_judges(Registry(warehouse), base, Subject("zxq", TRAITS, "", "", (), ()), None)
+    assert [(group.kind, len(group)) for group in judges.impostors] == [("real", 180)]
+    assert caplog.text.count("left out as pictures of zxq itself: 20 pictures") == 2

@@ -97,6 +97,20 @@ def test_the_choice_is_shown(tmp_path: Path, evaluation: Evaluation) -> None:
     assert "How the checkpoint was chosen" not in plain
 
 
+def test_a_choice_among_checkpoints_that_all_fail_says_so(tmp_path: Path, evaluation: Evaluation) -> None:
+    passing = with_choice(evaluation)
+    assert passing.choice is not None
+    failing = [one.model_copy(update={"faults": ("drift",)}) for one in passing.choice.checkpoints]
+    choice = passing.choice.model_copy(update={"checkpoints": tuple(failing)})
+    told = {
+        "Of those that pass the gates": passing,
+        "No checkpoint passes the gates; of all the earliest": passing.model_copy(update={"choice": choice}),
+    }
+    for words, one in told.items():
+        page = write_report(one, tmp_path).read_text(encoding="utf-8")
+        assert [other in page for other in told] == [other == words for other in told]
+
+
 def test_copied_pictures_do_not_pass(tmp_path: Path) -> None:
     copied = finding(tmp_path, copies=0.4)
     assert not copied.passed

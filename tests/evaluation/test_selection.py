@@ -92,7 +92,9 @@ def plan(place: tuple[Warehouse, Path], out: Path, **changes: object) -> Evaluat
 
 
 def selection(place: tuple[Warehouse, Path], out: Path) -> SelectionPlan:
-    return SelectionPlan(evaluation=plan(place, out), fresh_prompts=FRESH, finalists=2, weights=(0.5,))
+    return SelectionPlan(
+        evaluation=plan(place, out, max_fresh=4), fresh_prompts=FRESH, finalists=2, weights=(0.5,)
+    )
 
 
 def told(evaluation: Evaluation) -> dict[str, object]:
@@ -116,6 +118,7 @@ def test_the_choice_is_measured_on_other_prompts_and_seeds(chosen: tuple[Evaluat
     assert {one.pictures for one in choice.checkpoints if one.measured is not None} == {6}
     assert {one.pictures for one in choice.checkpoints if one.measured is None} == {3}
     assert [one.weight for one in choice.weights] == [0.5]
+    assert (len(choice.prompts), len(evaluation.prompts)) == (3, 4)
     assert not {p.id for p in choice.prompts} & {p.id for p in evaluation.prompts}
     assert not set(choice.seeds) & set(evaluation.seeds)
     assert evaluation.lora == "zxq"

@@ -60,6 +60,14 @@ def test_pictures_are_counted_as_they_are_made() -> None:
     assert asked.model_copy(update={"posed": True}).pictures == asked.pictures + 4 * 2
 
 
+def test_drift_is_rendered_on_no_more_prompts_than_there_are() -> None:
+    few = usual(400, certificate=False, posed=False, sheet=False).model_copy(
+        update={"prompts": 6, "fresh": 5}
+    )
+    full, short = (few.model_copy(update={"drift": drift}).pictures for drift in (10, 0))
+    assert full - short == 6 * (3 + 1 + 1) + 2 * 5
+
+
 def test_words_and_steps() -> None:
     assert told_minutes(90) == "1 min 30 s"
     assert told_minutes(12) == "12 s"

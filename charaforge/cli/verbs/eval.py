@@ -101,7 +101,9 @@ def _measure(args: argparse.Namespace, name: str, warehouse: Warehouse) -> Evalu
     if not args.choose:
         return evaluate(plan, warehouse)
     if "@" in name:
-        raise UsageError(f"--choose looks at all checkpoints, and {name} is one", "give the LoRA's own name")
+        raise UsageError(
+            f"--choose looks at a LoRA's checkpoints, and {name} is one", "give the LoRA's own name"
+        )
     evaluation = select(SelectionPlan(evaluation=plan, fresh_prompts=_fresh(args)), warehouse)
     print(f"chosen: {adopt(evaluation, warehouse)}")
     return evaluation

@@ -14,8 +14,8 @@ METRIC = Metric(
     "share",
     "lower",
     "real pictures to compare with",
-    "Flat (a third of the least contrast of real pictures or less) or noisy (twice the roughest of real and "
-    "base pictures or more).",
+    "Flat (a third of the least contrast of real pictures or less) or noisy (twice the roughest of them or "
+    "more).",
 )
 _FLAT, _NOISY = 1 / 3, 2.0
 
@@ -28,10 +28,9 @@ class Bounds:
     roughness: float
 
 
-def bounds(real: Features, base: Features | None = None) -> Bounds:
-    """Bounds from real pictures and, where there are some, the base model's."""
-    roughest = [float(real.roughness.max()), *([float(base.roughness.max())] if base and len(base) else [])]
-    return Bounds(_FLAT * float(real.contrast.min()), _NOISY * max(roughest))
+def bounds(real: Features) -> Bounds:
+    """Bounds from real pictures."""
+    return Bounds(_FLAT * float(real.contrast.min()), _NOISY * float(real.roughness.max()))
 
 
 def corrupted(features: Features, limits: Bounds) -> npt.NDArray[np.bool_]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from charaforge.evaluation.apart import was_checked
 from charaforge.evaluation.report.pictures import Thumbnails
 from charaforge.evaluation.results import ArmResult, CandidateRecord, ChoiceRecord, Evaluation, PictureScore
 
@@ -61,8 +62,9 @@ def trio(e: Evaluation, folder: Path, thumbnails: Thumbnails) -> list[Card]:
         return tuple(thumbnails.uri(folder / pictures[i].file, _HERO_SIDE) for i in dict.fromkeys(spread))
 
     real = tuple(thumbnails.uri(folder / name, _HERO_SIDE) for name in e.references[:4])
+    apart = "held out of training" if was_checked(e) else "maybe trained on: not checked"
     return [
-        Card("Real pictures", "real", f"of {e.character}, held out of training", real),
+        Card("Real pictures", "real", f"of {e.character}, {apart}", real),
         Card("Traits in words", "traits", ", ".join(e.traits) or "no words known", of("traits")),
         Card("With the LoRA", "lora", "same prompts, same seeds", of("lora")),
     ]

@@ -8,6 +8,8 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from charaforge.evaluation.apart import was_checked
+from charaforge.evaluation.gates import told_passed
 from charaforge.evaluation.report import cells, charts
 from charaforge.evaluation.report.pictures import Enlarge, Thumbnails
 from charaforge.evaluation.report.text import refusal_text, report_text
@@ -90,6 +92,8 @@ def _page(e: Evaluation, folder: Path, trace: TrainingTrace | None, thumbnails: 
         "curves": curves,
         "loss": charts.loss_plot(curves, chosen) if curves else "",
         "between": between,
+        "references": "held-out references" if was_checked(e) else "references",
+        "told_passed": told_passed,
     }
     return _render("report.html", values)
 

@@ -1,5 +1,6 @@
 """The report as Markdown: all tables, no pictures."""
 
+from charaforge.evaluation.gates import told_passed
 from charaforge.evaluation.results import CandidateRecord, ChoiceRecord, Evaluation, Refusal
 from charaforge.evaluation.tables import arm_rows, between, markdown, measure_rows, not_measured
 from charaforge.evaluation.verdict import verdict
@@ -10,7 +11,7 @@ def report_text(e: Evaluation) -> str:
     told = verdict(e)
     parts = [
         f"# {told.headline}",
-        f"**{'Passed' if told.passed else 'Not passed'}.** {told.paragraph}",
+        f"**{told.result}.** {told.paragraph}",
         markdown(arm_rows(e)),
         f"LoRA minus traits in words, paired by prompt: {e.gain.estimate:+.3f} ({between(e.gain)}).",
         "## Metrics",
@@ -41,7 +42,7 @@ def gate_rows(e: Evaluation) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("gate", "measured", "at most", "passed")]
     for gate in e.gates:
         value = "–" if gate.value is None else f"{gate.value:.3f}"
-        rows.append((gate.name, value, f"{gate.limit:.2f}", "yes" if gate.passed else "NO"))
+        rows.append((gate.name, value, f"{gate.limit:.2f}", told_passed(gate)))
     return rows
 
 
