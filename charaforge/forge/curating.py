@@ -30,14 +30,21 @@ def folder_digest(folder: Path) -> dict[str, Any]:
 
     Raises:
         UsageError: there is no such folder.
+        NotMeasurableError: there are no pictures in it.
     """
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}", "give the folder that holds the pictures")
+    count = len(find_pictures(folder))
+    if not count:
+        raise NotMeasurableError(
+            f"there are no pictures in {folder}",
+            f"give the folder that holds them: {FEWEST_PICTURES} are needed, 60 and more are good",
+        )
     digest = hashlib.sha256()
     for path in sorted(one for one in folder.rglob("*") if one.is_file()):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
         digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return {"pictures": len(find_pictures(folder)), "sha256": digest.hexdigest()}
+    return {"pictures": count, "sha256": digest.hexdigest()}
 
 
 def curated(plan: ForgePlan, warehouse: Warehouse) -> dict[str, Any]:
@@ -45,7 +52,6 @@ def curated(plan: ForgePlan, warehouse: Warehouse) -> dict[str, Any]:
 
     Raises:
         UsageError: no tagger or pose estimator for pictures of this base.
-        DatasetError: no pictures.
     """
     dataset = Dataset(plan.dataset, warehouse)
     result = curate(plan.folder, Told(plan.character), dataset, _tools(plan, Registry(warehouse)))

@@ -134,8 +134,12 @@ class Record:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, remedy: str) -> Iterator[None]:
     """Hold a folder for one run; the system lets go of it when the process ends, however it ends.
+
+    Args:
+        folder: Made where it is not there.
+        remedy: What else to do than to wait.
 
     Raises:
         WarehouseError: another run holds it.
@@ -146,7 +150,7 @@ def alone(folder: Path) -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise WarehouseError(
-                f"another forging works in {folder}", "wait until it has ended, or give another --out"
+                f"another forging works in {folder}", f"wait until it has ended, or {remedy}"
             ) from error
         yield
 

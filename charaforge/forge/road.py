@@ -74,10 +74,11 @@ def forge(plan: ForgePlan, warehouse: Warehouse) -> ForgeEnd:
         KeyboardInterrupt: stopped; the same call goes on from there.
         NotMeasurableError: too few pictures, or likeness cannot be measured; the reports say so.
         NameTakenError: the LoRA of that name was made by something else.
-        WarehouseError: another run works in the same folder.
+        WarehouseError: another run works in the same folder, or on a dataset of the same name.
         CharaForgeError: a step cannot be done; the subclass and message say why.
     """
-    with alone(plan.out):
+    curated_in = Dataset(plan.dataset, warehouse).folder
+    with alone(plan.out, "give another --out"), alone(curated_in, "give another --character name"):
         record = Record(plan.out / RECORD, plan.model_dump(mode="json"))
         try:
             return _Road(plan, warehouse, record).walk()

@@ -86,7 +86,7 @@ def test_a_lora_that_somebody_else_made_is_not_touched(
     assert main(words) == 2
     assert "give another --lora NAME" in capsys.readouterr().err
     assert (folder / "mochi_mini-sd_r8.safetensors").read_bytes() == b"theirs"
-    assert main([*words, "--lora", "mine"]) == 1, "no pictures, but the name is free"
+    assert main([*words, "--lora", "mine"]) == 3, "no pictures, but the name is free"
     assert "no pictures" in capsys.readouterr().err
 
 

@@ -91,12 +91,12 @@ def test_a_forgotten_step_is_done_again(path: Path, work: Work) -> None:
 
 
 def test_one_run_at_a_time_in_a_folder(tmp_path: Path) -> None:
-    held = alone(tmp_path / "out")
+    held = alone(tmp_path / "out", "go")
     held.__enter__()
-    with pytest.raises(WarehouseError, match="another forging"), alone(tmp_path / "out"):
+    with pytest.raises(WarehouseError, match="another forging"), alone(tmp_path / "out", "go"):
         pass
     held.__exit__(None, None, None)
-    with alone(tmp_path / "out"):
+    with alone(tmp_path / "out", "go"):
         pass
 
 

@@ -8,13 +8,13 @@ import pytest
 from charaforge.cli.shipped import FRESH_PROMPTS, PROMPTS, shipped
 from charaforge.cli.verbs import demo
 from charaforge.cli.verbs.forge import lora_id
-from charaforge.errors import NotMeasurableError, UsageError
+from charaforge.errors import NotMeasurableError, UsageError, WarehouseError
 from charaforge.evaluation.prompts import load_prompts
 from charaforge.evaluation.selection import parted
 from charaforge.forge.deciding import evaluation_plan, suited
 from charaforge.forge.effort import Effort, usual
 from charaforge.forge.plan import ForgePlan
-from charaforge.forge.record import Record
+from charaforge.forge.record import Record, alone
 from charaforge.forge.road import RECORD, forge, put_aside
 from charaforge.warehouse.layout import Warehouse
 
@@ -111,6 +111,23 @@ def test_prompts_are_looked_at_before_anything_is_done(tmp_path: Path, warehouse
     few = own_prompts(tmp_path / "few.json", 3)
     with pytest.raises(NotMeasurableError, match="2 prompts for the choice and 1 fresh"):
         forge(asked(tmp_path, prompts=few, fresh_prompts=None), warehouse)
+
+
+def test_an_empty_folder_is_told_in_the_reports(tmp_path: Path, warehouse: Warehouse) -> None:
+    plan = asked(tmp_path)
+    with pytest.raises(NotMeasurableError, match="there are no pictures in"):
+        forge(plan, warehouse)
+    told = json.loads((plan.out / "report.json").read_text(encoding="utf-8"))
+    assert told["status"] == "not measurable"
+    assert "32 are needed" in told["remedy"]
+
+
+def test_two_forgings_of_one_character_do_not_share_a_table(tmp_path: Path, warehouse: Warehouse) -> None:
+    plan = asked(tmp_path)
+    with alone(warehouse.processed / "mochi", "go"), pytest.raises(WarehouseError, match="another forging"):
+        forge(plan, warehouse)
+    with pytest.raises(NotMeasurableError):
+        forge(plan, warehouse)
 
 
 def test_the_lora_of_another_character_is_not_touched(tmp_path: Path, warehouse: Warehouse) -> None:
