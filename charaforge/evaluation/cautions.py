@@ -20,7 +20,7 @@ _NEARLY_SAME = 12
 
 def warnings_of(study: Study, sitting: Sitting) -> tuple[str, ...]:
     """One sentence for each thing that falls short of the protocol."""
-    pictures = [_twice(study, sitting), _unchecked(study), _nearly_trained(study)]
+    pictures = [_twice(study, sitting), unchecked(study, study.plan.lora), _nearly_trained(study)]
     lines = [*_numbers(study, sitting), *pictures, *_judges(study), _same_tagger(study)]
     return tuple(filter(None, lines))
 
@@ -79,9 +79,9 @@ def _twice(study: Study, sitting: Sitting) -> str:
     )
 
 
-def _unchecked(study: Study) -> str:
-    """Held-out pictures of which the table alone says that they were held out."""
-    why = why_unchecked(study.plan.lora, study.registry.warehouse)
+def unchecked(study: Study, lora: str) -> str:
+    """Held-out pictures of which the table alone says that a LoRA was not trained on them; "" otherwise."""
+    why = why_unchecked(lora, study.registry.warehouse)
     return f"{UNCHECKED}, as {why}: only {study.plan.table.name} says so." if why else ""
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from charaforge.config import StrictModel
 from charaforge.evaluation.arms import Arm, baselines
 from charaforge.evaluation.catalogue import records
-from charaforge.evaluation.cautions import warnings_of
+from charaforge.evaluation.cautions import unchecked, warnings_of
 from charaforge.evaluation.plan import EvaluationPlan
 from charaforge.evaluation.protocol import prepare, prompt_records, settings_of
 from charaforge.evaluation.rendering import content_hash
@@ -169,6 +169,7 @@ def compare(
     a, b = (
         judge_arm(arm, seen[arm.name], base, sitting, yardstick, plan.out, strays[arm.name]) for arm in arms
     )
+    doubt = unchecked(study, other)
     flags = accepts(a, plan.seeds), accepts(b, plan.seeds)
     return Comparison(
         character=study.subject.name,
@@ -186,7 +187,7 @@ def compare(
             "base model": f"{study.base.name}, sha256 {content_hash(study.base)}",
             **settings_of(study),
         },
-        warnings=warnings_of(study, sitting),
+        warnings=(*warnings_of(study, sitting), *([f"{other}: {doubt}"] if doubt else [])),
         environment=surroundings(),
         command=plan.command,
     )

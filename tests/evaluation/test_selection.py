@@ -216,6 +216,7 @@ def test_two_loras_are_compared_pair_by_pair(
 ) -> None:
     found = compare(plan(place, tmp_path), "other", "zxq", 0.05, place[0], generator)
     assert [p.seed for p in found.a.pictures] == [p.seed for p in found.b.pictures]
+    assert sum(line.startswith("other: Nobody could check") for line in found.warnings) == 1
     same = compare(
         plan(place, tmp_path), "zxq@300", Character.from_seed(5).trigger, 0.05, place[0], generator
     )
