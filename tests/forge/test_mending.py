@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from charaforge.errors import UsageError
@@ -88,6 +89,7 @@ def steps(tmp_path: Path, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch)
     steps = Steps(asked(tmp_path, sheet=False), warehouse)
     for name in ("curated", "decided", "train", "select", "publish"):
         monkeypatch.setattr(road, name, getattr(steps, name))
+    Image.new("RGB", (8, 8)).save(steps.plan.folder / "1.png")
     forge(steps.plan, warehouse)
     assert steps.done == ["curate", "train", "choose"]
     steps.done.clear()
