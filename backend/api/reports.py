@@ -18,6 +18,8 @@ def report_of(job: Job, told: JobStatus) -> ReportReply | None:
     if told.state != "completed" and not set(slugs) & set(REPORTED):
         return None
     page, numbers = kept(job, PAGE), kept(job, NUMBERS)
+    if page and numbers and not numbers.is_file():  # it ended before jobs kept a copy
+        page, numbers = page.with_name(PAGE), numbers.with_name(NUMBERS)
     found = numbers and _read(numbers)
     if not found:
         return None

@@ -48,7 +48,7 @@ def why_unchecked(lora: str, warehouse: Warehouse) -> str:
         return "the LoRA carries no record of it"
     source = record.table or record.train_data_dir
     if source is None or not source.exists():
-        return f"{source.name if source else 'the source of its pictures'} is gone"
+        return f"{source.name if source else 'the source of its pictures'} is not found"
     pictures = trained_on(lora, warehouse)
     gone = sum(not path.is_file() for path in pictures)
     if gone:

@@ -4,11 +4,10 @@ from collections import Counter
 
 from charaforge.evaluation.apart import UNCHECKED, why_unchecked
 from charaforge.evaluation.arms import Arm, words_of
-from charaforge.evaluation.judges import captioned_by
+from charaforge.evaluation.judges import caption_tables, captioned_by
 from charaforge.evaluation.metrics.copying import hash_distances
 from charaforge.evaluation.scoring import Sitting
 from charaforge.evaluation.study import Study
-from charaforge.evaluation.subject import training_record
 from charaforge.evaluation.threshold import FEWEST_HARD, HARD_SHARE
 from charaforge.evaluation.verdict import counted
 
@@ -120,9 +119,8 @@ def _judges(study: Study) -> list[str]:
 
 
 def _same_tagger(study: Study) -> str:
-    """Tags that are judged by a tagger that wrote the captions, for want of another."""
-    record = training_record(study.registry.warehouse.lora_folder(study.plan.lora.partition("@")[0]))
-    tables = {study.plan.table, *([record.table] if record and record.table else [])}
+    """Tags that are judged by a tagger that wrote the captions, for want of one that did not."""
+    tables = caption_tables(study.plan.table, study.plan.lora, study.registry.warehouse)
     name = study.judges.tagger_name
     if name not in captioned_by(tables, study.subject.name):
         return ""

@@ -13,7 +13,7 @@ from PIL import Image
 from charaforge.errors import CharaForgeError, NotMeasurableError
 from charaforge.evaluation.impostors import Impostors, from_place, joined, read_pack
 from charaforge.evaluation.pictures import read_pictures
-from charaforge.evaluation.subject import Subject
+from charaforge.evaluation.subject import Subject, training_record
 from charaforge.logs import get_logger
 from charaforge.perception.ccip import IdentityEncoder
 from charaforge.perception.detector import PersonDetector
@@ -94,7 +94,7 @@ def open_judges(
     base: ModelEntry,
     subject: Subject,
     impostors: Path | None,
-    table: Path | None = None,
+    captions: Sequence[Path] = (),
 ) -> Judges:
     """Open the judges that fit a base model: the embedded ones for the embedded base, else the warehouse's.
 
@@ -104,7 +104,7 @@ def open_judges(
         subject: Who is judged; its pictures are no impostors.
         impostors: Folder or table of other characters; None: the packs beside the identity model, and every
             other character in the warehouse's metadata tables.
-        table: The character's metadata table, which tells who wrote its captions.
+        captions: Metadata tables that tell who wrote the character's captions; see ``caption_tables``.
 
     Raises:
         NotMeasurableError: there is no identity model for this base, or too few impostors.
@@ -117,7 +117,7 @@ def open_judges(
         )
     encoder = IdentityEncoder(identity.path)
     signature, pose, detector = (find_judge(registry, base, kind) for kind in ("judge", "pose", "detector"))
-    tagger = find_tag_judge(registry, base, subject.name, table)
+    tagger = find_tag_judge(registry, base, subject.name, captions)
     visions = _visions(registry, base)
     sources = _impostors(identity, encoder, registry.warehouse, subject, impostors)
     return Judges(
@@ -144,15 +144,15 @@ def find_judge(registry: Registry, base: ModelEntry, kind: str) -> ModelEntry | 
 
 
 def find_tag_judge(
-    registry: Registry, base: ModelEntry, character: str, table: Path | None
+    registry: Registry, base: ModelEntry, character: str, captions: Sequence[Path]
 ) -> ModelEntry | None:
     """The tagger that has least in common with those that captioned a character's pictures.
 
     One of another format is best (DeepDanbooru for captions of a WD14), then one of another architecture,
-    then one of another name; of equals the first. The character's metadata table tells who captioned.
+    then one of another name; of equals the first. The character's metadata tables tell who captioned.
     """
     able = [entry for entry in registry.list("tagger") if entry.embedded == base.embedded]
-    wrote = captioned_by([table], character) if table and len(able) > 1 else frozenset()
+    wrote = captioned_by(captions, character) if len(able) > 1 else frozenset()
     theirs = [entry for entry in able if entry.name in wrote]
     formats, built = {_is_wd14(entry) for entry in theirs}, {_architecture(entry) for entry in theirs}
     return min(
@@ -160,6 +160,12 @@ def find_tag_judge(
         key=lambda one: (one.name in wrote, _is_wd14(one) in formats, _architecture(one) in built),
         default=None,
     )
+
+
+def caption_tables(table: Path, lora: str, warehouse: Warehouse) -> list[Path]:
+    """The table that a LoRA is judged by and, where it is another, the one that it was trained on."""
+    record = training_record(warehouse.lora_folder(lora.partition("@")[0]))
+    return list(dict.fromkeys([table, *([record.table] if record and record.table else [])]))
 
 
 def captioned_by(tables: Iterable[Path], character: str) -> frozenset[str]:

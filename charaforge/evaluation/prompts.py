@@ -62,7 +62,7 @@ def _fault_of(text: str) -> str:
             return "draws its words, by __name__ or {a|b}: every picture of a prompt has to show the same"
         parse_prompt(text)
     except PromptError as error:
-        return error.sentence
+        return error.message
     return ""
 
 

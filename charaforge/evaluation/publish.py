@@ -58,10 +58,10 @@ def note_in_lora(evaluation: Evaluation, folder: Path) -> None:
         folder: Of the LoRA.
     """
     file = folder / f"{folder.name}.safetensors"
-    if not _is_of_the_choice(evaluation, folder / CHOSEN):
+    lora, noted = evaluation.arm("lora").accepted, _noted(file)
+    if not _is_of_the_choice(evaluation, folder / CHOSEN) or _unchooses(evaluation, noted):
         logger.info("%s keeps the weight and the numbers of its choice: these are not noted", folder.name)
         return
-    lora, noted = evaluation.arm("lora").accepted, _noted(file)
     if noted.get("lora_sha256") == evaluation.lora_sha256 and noted.get("pictures", 0) > lora.pictures:
         logger.info("%s keeps the numbers it has, of %d pictures", folder.name, noted["pictures"])
         return
@@ -74,9 +74,9 @@ def note_in_lora(evaluation: Evaluation, folder: Path) -> None:
     if file.is_file():
         data = file.read_bytes()
         told = json.dumps(numbers(evaluation), sort_keys=True)
-        hint = usage_hint(evaluation.character, evaluation.lora_weight)
-        chosen = {"modelspec.usage_hint": hint} if evaluation.choice else {}
-        renewed = with_header(data, {NUMBERS_KEY: told, **chosen})
+        weight = evaluation.lora_weight if evaluation.choice else None
+        hint = {"modelspec.usage_hint": usage_hint(evaluation.character, weight)}
+        renewed = with_header(data, {NUMBERS_KEY: told, **hint})
         if renewed != data:
             write_bytes(file, renewed)
 
@@ -112,9 +112,9 @@ def _noted(file: Path) -> dict[str, Any]:
     return dict(json.loads(safetensors_metadata(file).get(NUMBERS_KEY, "{}")))
 
 
-def usage_hint(character: str, weight: float) -> str:
-    """What a LoRA's header says about its use, once its weight was chosen."""
-    return f"write {character} first, weight {weight:g}"
+def usage_hint(character: str, weight: float | None) -> str:
+    """What a LoRA's header says about its use; of its weight only what was chosen."""
+    return f"write {character} first" + ("" if weight is None else f", weight {weight:g}")
 
 
 def is_noted(sha256: object, file: Path) -> bool:
@@ -134,6 +134,12 @@ def _is_of_the_choice(evaluation: Evaluation, chosen: Path) -> bool:
     if told.get("sha256") != evaluation.lora_sha256:
         return True
     return evaluation.choice is not None and evaluation.lora_weight == told.get("weight")
+
+
+def _unchooses(evaluation: Evaluation, noted: dict[str, Any]) -> bool:
+    """Whether these weights carry the numbers of a choice, and this is a look that chose nothing."""
+    same = noted.get("lora_sha256") == evaluation.lora_sha256
+    return same and "chosen_step" in noted and evaluation.choice is None
 
 
 def _is_at_odds(evaluation: Evaluation, noted: dict[str, Any]) -> bool:

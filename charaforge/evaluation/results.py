@@ -8,7 +8,7 @@ from charaforge.config import StrictModel
 from charaforge.evaluation.statistics import Interval, Share
 from charaforge.evaluation.threshold import Threshold
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised when a key of ``report.json`` changes its meaning or goes."""
 
 

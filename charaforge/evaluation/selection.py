@@ -59,6 +59,9 @@ class SelectionPlan(StrictModel):
     )
     most: int = Field(8, ge=1, le=64, description="checkpoints that are looked at, evenly spread")
     finalists: int = Field(FINALISTS, ge=1, description="checkpoints that are measured with all seeds")
+    further: int | None = Field(
+        None, ge=0, description="more of them where none of these passes the gates; None: all"
+    )
     weights: tuple[float, ...] = Field(WEIGHTS, description="weights tried beside 1; empty: none")
 
 
@@ -162,6 +165,7 @@ class _Choosing:
             [a for a, on in zip(arms, marks, strict=True) if on], self._close, drifting=True
         )
         rest = [arms[place] for place in in_turn(estimates[0], eligible[0]) if not marks[place]]
+        del rest[len(rest) if self._plan.further is None else self._plan.further :]
         while rest and not _passing(close).any():
             logger.info("no finalist passes the gates, so %s is looked at closely as well", rest[0].lora)
             close += self._measured([rest.pop(0)], self._close, drifting=True)

@@ -11,7 +11,7 @@ from charaforge.errors import ConfigError, NotMeasurableError, UsageError
 from charaforge.evaluation.apart import also_trained, check_apart, trained_on
 from charaforge.evaluation.arms import native_side
 from charaforge.evaluation.features import Features, look
-from charaforge.evaluation.judges import Judges, find_judge, open_judges, usual_tags
+from charaforge.evaluation.judges import Judges, caption_tables, find_judge, open_judges, usual_tags
 from charaforge.evaluation.metrics import copying, corruption
 from charaforge.evaluation.metrics.joints import Points
 from charaforge.evaluation.metrics.trait_loss import usual_shares
@@ -79,7 +79,8 @@ def prepare(plan: EvaluationPlan, warehouse: Warehouse, *others: str) -> Study:
     for name in (plan.lora, *others):
         subject = also_trained(subject, trained_on(name, warehouse))
     check_apart(subject)
-    judges = open_judges(registry, base, subject, plan.impostors, plan.table)
+    captions = caption_tables(plan.table, plan.lora, warehouse)
+    judges = open_judges(registry, base, subject, plan.impostors, captions)
     yardstick = yardstick_of(judges, subject)
     side = native_side(base.card, base.family)
     return Study(plan, registry, base, lora, prompts, judges, subject, yardstick, side)

@@ -34,7 +34,7 @@ def decided(plan: ForgePlan, table: Path, warehouse: Warehouse) -> dict[str, Any
     started = time.monotonic()
     subject = load_subject(table, plan.character, warehouse, trait_finder(registry, base))
     check_apart(subject)
-    judges = open_judges(registry, base, subject, plan.impostors, table)
+    judges = open_judges(registry, base, subject, plan.impostors, [table])
     yardstick_of(judges, subject)
     if plan.pose_dir is not None:
         poses_of(measurable_prompts(plan.fresh_prompts or plan.prompts), plan.pose_dir, judges, base)
@@ -87,7 +87,9 @@ def training_config(
 
 def evaluation_plan(plan: ForgePlan, effort: Effort, table: Path) -> EvaluationPlan:
     """What is measured; its prompts serve the choice, and without fresh ones the published numbers too."""
-    prompts, fresh = effort.called_for or (effort.prompts, effort.fresh)
+    prompts, fresh = effort.prompts, effort.fresh
+    if effort.called_for and plan.budget_s is None:  # the files may have more by now; a budget is for so many
+        prompts, fresh = effort.called_for
     return EvaluationPlan(
         lora=plan.lora,
         model=plan.model,

@@ -195,6 +195,7 @@ class _Road:
             fresh_prompts=plan.fresh_prompts,
             most=effort.checkpoints,
             finalists=effort.finalists,
+            further=None if plan.budget_s is None else 0,
             weights=effort.weights,
         )
         files = [plan.prompts, *([plan.fresh_prompts] if plan.fresh_prompts else [])]

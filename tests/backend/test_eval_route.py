@@ -102,6 +102,10 @@ def test_the_job_tells_what_was_found(
     assert report["report_path"] == str(out / f"report-{job_id}.html")
     assert report["json_path"] == str(out / f"report-{job_id}.json")
     assert (report["status"], report["passed"]) == (told["status"], slug is None)
+    for copy in out.glob(f"report-{job_id}.*"):
+        copy.unlink()
+    earlier = service.get(f"{API}/jobs/{job_id}").json()["report"]
+    assert earlier["json_path"] == str(out / "report.json"), "jobs of earlier versions kept no copy"
     if slug == "not-measurable":
         assert (report["why"], report["consistency"]) == ("5 references", None)
     else:

@@ -13,12 +13,15 @@ from safetensors.torch import load_file
 from charaforge.cli.main import main
 from charaforge.diffusion.bundle import Bundle, load_bundle
 from charaforge.diffusion.lora_format import read_lora
+from charaforge.evaluation.publish import with_header
 from charaforge.warehouse.layout import Warehouse
 from charaforge.warehouse.recommended import NUMBERS_KEY
 from charaforge.warehouse.registry import Registry
 from tests.fixtures.tiny_loras import note_choice, random_lora
 
 BASE = "mini-sd"
+
+HINT = "modelspec.usage_hint"
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +83,7 @@ def test_convert_there_and_back(lora: Path, tmp_path: Path) -> None:
 def test_resize(lora: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "small.safetensors"
     note_choice(lora, weight=1.2, chosen_step=50, ccr_low=0.9)
+    lora.write_bytes(with_header(lora.read_bytes(), {HINT: "write zxq first, weight 1.2"}))
     assert main(["lora", "resize", str(lora), "--base", BASE, "--rank", "2", "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert "ranks:  2 to 2, mean 2.0" in said
@@ -90,6 +94,7 @@ def test_resize(lora: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert told["ss_training_comment"].startswith("resized from rank 4 to 2 to 2")
     assert told["modelspec.trigger_phrase"] == "zxq"
     assert NUMBERS_KEY not in told, "the numbers are those of the whole one"
+    assert told[HINT] == "write zxq first"
     dynamic = [
         *("lora", "resize", str(lora), "--base", BASE, "--rank", "4"),
         "--sv-fro",

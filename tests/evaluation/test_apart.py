@@ -74,11 +74,11 @@ def test_what_cannot_be_checked_is_told(
     trained(warehouse, "own", dataset_meta=table, character=subject.name)
     assert why_unchecked("own@100", warehouse) == ""
     trained(warehouse, "moved", dataset_meta=tmp_path / "gone.csv")
-    assert why_unchecked("moved", warehouse) == "gone.csv is gone"
+    assert why_unchecked("moved", warehouse) == "gone.csv is not found"
     trained(warehouse, "emptied", train_data_dir=tmp_path / "gone")
-    assert why_unchecked("emptied", warehouse) == "gone is gone"
+    assert why_unchecked("emptied", warehouse) == "gone is not found"
     trained(warehouse, "silent")
-    assert why_unchecked("silent", warehouse) == "the source of its pictures is gone"
+    assert why_unchecked("silent", warehouse) == "the source of its pictures is not found"
 
 
 def test_pictures_that_are_gone_cannot_be_checked(

@@ -56,7 +56,11 @@ def judged(arm: Arm, seen: None, base: None, sitting: Sitting, *_: object) -> Ar
 
 
 def choose(
-    monkeypatch: pytest.MonkeyPatch, screening: set[int], closely: set[int], finalists: int
+    monkeypatch: pytest.MonkeyPatch,
+    screening: set[int],
+    closely: set[int],
+    finalists: int,
+    further: int | None = None,
 ) -> tuple[ChoiceRecord, list[str]]:
     """The choice among four where some fail in the screening, or at a closer look; who got that one."""
     monkeypatch.setattr(selection, "judge_arm", judged)
@@ -76,7 +80,7 @@ def choose(
     subject = Subject("zxq", (), "", "", (), ())
     study: Any = SimpleNamespace(subject=subject, plan=asked, yardstick=None)
     show: Any = Show()
-    plan = SelectionPlan(evaluation=asked, finalists=finalists, weights=())
+    plan = SelectionPlan(evaluation=asked, finalists=finalists, further=further, weights=())
     known = [Checkpoint(name, int(name[1:]), Path(name)) for name in RATES]
     told = selection._Choosing(study, show, prompts, plan).choose(known)
     return told, [name for name, seeds in show.asked if seeds == 2]
@@ -109,6 +113,12 @@ def test_where_no_finalist_passes_the_next_are_looked_at(
     assert measured == sorted(looked)
     chosen = next(one for one in choice.checkpoints if one.step == taken)
     assert bool(chosen.faults) == (len({*screening, *closely}) == len(RATES)), "only where all of them fail"
+
+
+def test_a_budget_may_forbid_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    choice, names = choose(monkeypatch, set(), {200, 300}, 2, further=0)
+    assert names == ["@200", "@300"]
+    assert choice.step == 200
 
 
 def test_checkpoints_that_nobody_looks_at_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -74,11 +74,19 @@ def test_another_lora_in_its_place_has_numbers_of_its_own(folder: Path, chosen: 
 
 
 @pytest.mark.parametrize("text", [None, "{", "{}"])
-def test_nothing_known_of_a_choice_forbids_nothing(
+def test_the_choice_in_the_header_holds_without_its_record(
     folder: Path, chosen: Evaluation, text: str | None
 ) -> None:
-    path = folder / "chosen.json"
+    path, before = folder / "chosen.json", told(folder)
     path.unlink() if text is None else path.write_text(text, encoding="utf-8")
+    for weight in (0.6, chosen.lora_weight):
+        note_in_lora(chosen.model_copy(update={"choice": None, "lora_weight": weight}), folder)
+        assert told(folder) == before
+
+
+def test_nothing_known_of_a_choice_forbids_nothing(folder: Path, chosen: Evaluation) -> None:
+    (folder / "chosen.json").unlink()
+    save_file({"a.lora_up.weight": np.ones((2, 2), np.float32)}, folder / "zxq.safetensors")
     note_in_lora(chosen.model_copy(update={"choice": None, "lora_weight": 0.6}), folder)
     assert_only_measured(folder)
 
@@ -87,14 +95,18 @@ def test_a_weight_that_nobody_chose_is_not_recommended(tmp_path: Path) -> None:
     measured = finding(tmp_path).model_copy(update={"lora_weight": 0})
     file = tmp_path / "zxq" / "zxq.safetensors"
     file.parent.mkdir()
-    save_file({"a.lora_up.weight": np.ones((2, 2), np.float32)}, file, {"modelspec.usage_hint": "write zxq"})
+    save_file(
+        {"a.lora_up.weight": np.ones((2, 2), np.float32)},
+        file,
+        {"modelspec.usage_hint": "write zxq, weight 0.7"},
+    )
     (file.parent / "MODEL_CARD.md").write_text("# zxq\n", encoding="utf-8")
     note_in_lora(measured, file.parent)
     card, numbers, hint = told(file.parent)
     assert "Measured at weight 0." in card
     assert "Recommended" not in card
     assert json.loads(numbers)["weight"] == 0
-    assert hint == "write zxq"
+    assert hint == "write zxq & co first"
 
 
 def test_numbers_at_weight_1_stay_until_another_weight_is_chosen(

@@ -37,7 +37,7 @@ def captions(warehouse: Warehouse, name: str, *taggers: str) -> Path:
 
 
 def judge(warehouse: Warehouse, table: Path | None = None) -> str:
-    found = find_tag_judge(Registry(warehouse), BASE, "zxq", table)
+    found = find_tag_judge(Registry(warehouse), BASE, "zxq", [table] if table else [])
     return found.name if found else ""
 
 
@@ -91,6 +91,6 @@ def test_the_judges_of_a_study_are_opened_with_it(warehouse: Warehouse) -> None:
         (file.parent / "selected_tags.csv").write_text(tags, encoding="utf-8")
     table = captions(warehouse, "zxq", "a")
     for name, expected in (("zxq", "b"), ("somebody", "a")):
-        judges = open_judges(Registry(warehouse), BASE, Subject(name, (), "", "", (), ()), None, table)
+        judges = open_judges(Registry(warehouse), BASE, Subject(name, (), "", "", (), ()), None, [table])
         assert judges.names["tags"] == expected
         assert judges.tagger is not None

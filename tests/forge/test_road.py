@@ -84,6 +84,8 @@ def test_prompts_that_came_later_count(tmp_path: Path) -> None:
     assert split(plan, effort) == (5, 5)
     own_prompts(plan.prompts, 200)
     assert split(plan, effort) == (40, 40)
+    in_time = plan.model_copy(update={"budget_s": 600})
+    assert split(in_time, effort) == (5, 5), "the budget was found to be enough for these"
 
 
 def test_two_files_of_prompts_are_used_as_far_as_they_go(tmp_path: Path) -> None:

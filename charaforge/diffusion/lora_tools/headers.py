@@ -23,14 +23,13 @@ _OF_THE_BASE = (
     "ss_resolution",
 )
 
-_OF_THE_WHOLE = (NUMBERS_KEY, "modelspec.usage_hint")
-"""What was measured of a LoRA before it was resized, and does not hold for it afterwards."""
+_HINT = "modelspec.usage_hint"
 
 
 def resized_header(metadata: Mapping[str, str], done: Resized) -> dict[str, str]:
     """Return the header of a resized LoRA: that of the whole one with its new ranks and a comment.
 
-    Numbers of an evaluation stay behind: they are of the whole one.
+    Numbers of an evaluation and the weight that it chose stay behind: they are of the whole one.
     """
     ranks = done.ranks
     usual, _ = Counter(ranks).most_common(1)[0]
@@ -40,7 +39,9 @@ def resized_header(metadata: Mapping[str, str], done: Resized) -> dict[str, str]
     inner = [u.inner if isinstance(u, DoraLayer) else u for u in done.layers.values()]
     alphas = Counter(u.alpha for u in inner if isinstance(u, LoraLayer) and u.rank == usual)
     alpha = {"ss_network_alpha": f"{next(iter(alphas)):g}"} if alphas else {}
-    kept = {key: value for key, value in metadata.items() if key not in _OF_THE_WHOLE}
+    kept = {key: value for key, value in metadata.items() if key != NUMBERS_KEY}
+    if _HINT in kept:
+        kept[_HINT] = kept[_HINT].partition(", weight ")[0]
     return {**kept, **changed, **alpha, "ss_network_module": "networks.lora"}
 
 
