@@ -1,19 +1,17 @@
 """The checkpoints of a LoRA, and the one that becomes *the* LoRA."""
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from charaforge.errors import NotMeasurableError
-from charaforge.evaluation.publish import CHOSEN, numbers, usage_hint, with_header
+from charaforge.evaluation.publish import CHOSEN, numbers, with_numbers
 from charaforge.evaluation.rendering import lora_hash
 from charaforge.evaluation.results import Evaluation
 from charaforge.logs import get_logger
 from charaforge.warehouse.atomic import replacing, write_bytes, write_json
 from charaforge.warehouse.cards import safetensors_metadata
 from charaforge.warehouse.layout import Warehouse
-from charaforge.warehouse.recommended import NUMBERS_KEY
 
 _STEPS = "ss_steps"
 logger = get_logger(__name__)
@@ -80,13 +78,8 @@ def adopt(evaluation: Evaluation, warehouse: Warehouse) -> Path:
         raise ValueError("nothing was chosen in this evaluation")
     folder = warehouse.lora_folder(evaluation.lora)
     file = _checkpoint_file(folder, choice.step)
-    told = numbers(evaluation)
-    header = {
-        NUMBERS_KEY: json.dumps(told, sort_keys=True),
-        "modelspec.usage_hint": usage_hint(evaluation.character, choice.weight),
-    }
     _keep_beside(folder)
-    write_bytes(_own(folder), with_header(file.read_bytes(), header))
+    write_bytes(_own(folder), with_numbers(file.read_bytes(), evaluation))
     path = folder / CHOSEN
     record = {
         "lora": evaluation.lora,
@@ -95,7 +88,7 @@ def adopt(evaluation: Evaluation, warehouse: Warehouse) -> Path:
         "step": choice.step,
         "weight": choice.weight,
         "sha256": lora_hash(file),
-        **told,
+        **numbers(evaluation),
     }
     write_json(path, record)
     return path

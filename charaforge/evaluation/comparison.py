@@ -16,7 +16,7 @@ from charaforge.evaluation.rendering import content_hash
 from charaforge.evaluation.report.cells import why_refused
 from charaforge.evaluation.report.text import refusal_text
 from charaforge.evaluation.results import ArmResult, MetricRecord, PromptRecord, Refusal
-from charaforge.evaluation.scoring import Sitting, accepts, judge_arm
+from charaforge.evaluation.scoring import Sitting, accepts, judge_arms
 from charaforge.evaluation.session import Session
 from charaforge.evaluation.statistics import Interval, difference, spread
 from charaforge.evaluation.subject import characters_in
@@ -163,12 +163,8 @@ def compare(
         Arm("other", other, word, other, plan.lora_weight),
     ]
     seen = Session(study, generator or Generator(warehouse)).show([*arms, traits], sitting)
-    redrawn = study.yardstick.standard.redrawn({arm.name: seen[arm.name] for arm in arms})
-    strays = {name: spread(shares) for name, shares in redrawn.items()}
-    base, yardstick = seen["traits"], study.yardstick
-    a, b = (
-        judge_arm(arm, seen[arm.name], base, sitting, yardstick, plan.out, strays[arm.name]) for arm in arms
-    )
+    results, redrawn = judge_arms(arms, seen, sitting, study.yardstick, plan.out)
+    a, b = results["lora"], results["other"]
     doubt = unchecked(study, other)
     flags = accepts(a, plan.seeds), accepts(b, plan.seeds)
     return Comparison(

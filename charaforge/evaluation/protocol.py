@@ -33,7 +33,7 @@ from charaforge.evaluation.scoring import (
     Sitting,
     accepts,
     embeddings,
-    judge_arm,
+    judge_arms,
     leaking,
     measure,
     share_measure,
@@ -86,13 +86,7 @@ def conclude(
     arms = arms_of(study.plan, study.subject, poses)
     seen = session.show(arms, sitting)
     clock.lap("rendering and looking")
-    redrawn = study.yardstick.standard.redrawn(seen)
-    strays = {name: spread(shares) for name, shares in redrawn.items()}
-    base, yardstick, out = seen["traits"], study.yardstick, study.plan.out
-    results = {
-        arm.name: judge_arm(arm, seen[arm.name], base, sitting, yardstick, out, strays[arm.name])
-        for arm in arms
-    }
+    results, redrawn = judge_arms(arms, seen, sitting, study.yardstick, study.plan.out)
     for name in _POSED if poses else ():
         told = pose_measures(seen[name], targets, sitting)
         results[name] = results[name].model_copy(update={"measures": (*results[name].measures, *told)})

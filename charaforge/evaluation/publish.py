@@ -18,7 +18,7 @@ from charaforge.perception.upscale import Upscaler
 from charaforge.warehouse.atomic import write_bytes, write_text
 from charaforge.warehouse.cards import safetensors_metadata
 from charaforge.warehouse.layout import Warehouse
-from charaforge.warehouse.recommended import NUMBERS_KEY
+from charaforge.warehouse.recommended import HINT_KEY, NUMBERS_KEY, usage_hint
 from charaforge.warehouse.registry import Registry
 
 logger = get_logger(__name__)
@@ -58,14 +58,17 @@ def note_in_lora(evaluation: Evaluation, folder: Path) -> None:
         folder: Of the LoRA.
     """
     file = folder / f"{folder.name}.safetensors"
-    lora, noted = evaluation.arm("lora").accepted, _noted(file)
-    if not _is_of_the_choice(evaluation, folder / CHOSEN) or _unchooses(evaluation, noted):
+    noted = _noted(file)
+    if noted.get("lora_sha256") != evaluation.lora_sha256:
+        noted = {}  # they are of another LoRA
+    unchosen = evaluation.choice is None
+    if not _is_of_the_choice(evaluation, folder / CHOSEN) or (unchosen and "chosen_step" in noted):
         logger.info("%s keeps the weight and the numbers of its choice: these are not noted", folder.name)
         return
-    if noted.get("lora_sha256") == evaluation.lora_sha256 and noted.get("pictures", 0) > lora.pictures:
+    if noted.get("pictures", 0) > evaluation.arm("lora").accepted.pictures:
         logger.info("%s keeps the numbers it has, of %d pictures", folder.name, noted["pictures"])
         return
-    if _is_at_odds(evaluation, noted):
+    if unchosen and noted.get("weight") == 1 and evaluation.lora_weight != 1:
         logger.info("%s keeps the numbers it has, at weight 1; no other was chosen", folder.name)
         return
     card = folder / "MODEL_CARD.md"
@@ -73,10 +76,7 @@ def note_in_lora(evaluation: Evaluation, folder: Path) -> None:
         write_text(card, with_measures(card.read_text(encoding="utf-8"), evaluation))
     if file.is_file():
         data = file.read_bytes()
-        told = json.dumps(numbers(evaluation), sort_keys=True)
-        weight = evaluation.lora_weight if evaluation.choice else None
-        hint = {"modelspec.usage_hint": usage_hint(evaluation.character, weight)}
-        renewed = with_header(data, {NUMBERS_KEY: told, **hint})
+        renewed = with_numbers(data, evaluation)
         if renewed != data:
             write_bytes(file, renewed)
 
@@ -112,11 +112,6 @@ def _noted(file: Path) -> dict[str, Any]:
     return dict(json.loads(safetensors_metadata(file).get(NUMBERS_KEY, "{}")))
 
 
-def usage_hint(character: str, weight: float | None) -> str:
-    """What a LoRA's header says about its use; of its weight only what was chosen."""
-    return f"write {character} first" + ("" if weight is None else f", weight {weight:g}")
-
-
 def is_noted(sha256: object, file: Path) -> bool:
     """Whether a LoRA's file has the tensors of this ``lora_hash``, and numbers of the same in its header."""
     try:
@@ -136,16 +131,11 @@ def _is_of_the_choice(evaluation: Evaluation, chosen: Path) -> bool:
     return evaluation.choice is not None and evaluation.lora_weight == told.get("weight")
 
 
-def _unchooses(evaluation: Evaluation, noted: dict[str, Any]) -> bool:
-    """Whether these weights carry the numbers of a choice, and this is a look that chose nothing."""
-    same = noted.get("lora_sha256") == evaluation.lora_sha256
-    return same and "chosen_step" in noted and evaluation.choice is None
-
-
-def _is_at_odds(evaluation: Evaluation, noted: dict[str, Any]) -> bool:
-    """Whether these weights have numbers at weight 1, and this is a look at another that nobody chose."""
-    same = noted.get("lora_sha256") == evaluation.lora_sha256 and noted.get("weight") == 1
-    return same and evaluation.choice is None and evaluation.lora_weight != 1
+def with_numbers(data: bytes, evaluation: Evaluation) -> bytes:
+    """Return a LoRA's file with the numbers in its header, and in its hint the weight that was chosen."""
+    weight = evaluation.choice.weight if evaluation.choice else None
+    told = {NUMBERS_KEY: json.dumps(numbers(evaluation), sort_keys=True)}
+    return with_header(data, {**told, HINT_KEY: usage_hint(evaluation.character, weight)})
 
 
 def with_header(data: bytes, told: dict[str, str]) -> bytes:

@@ -19,10 +19,10 @@ from charaforge.requests.together import FULL
 from charaforge.warehouse.atomic import replacing
 from charaforge.warehouse.cards import weights_file
 from charaforge.warehouse.digests import weights_sha256
-from charaforge.warehouse.recommended import NUMBERS_KEY
+from charaforge.warehouse.recommended import HINT_KEY, NUMBERS_KEY
 from charaforge.warehouse.registry import ModelEntry, Registry
 
-OWN_KEYS = (NUMBERS_KEY, "modelspec.hash_sha256", "modelspec.usage_hint")
+OWN_KEYS = (NUMBERS_KEY, "modelspec.hash_sha256", HINT_KEY)
 """Keys of a LoRA's header that an evaluation writes; they do not change what it draws."""
 
 

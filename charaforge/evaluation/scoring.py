@@ -1,6 +1,6 @@
 """From what was seen in the pictures of an arm to its metrics."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from charaforge.evaluation.metrics import (
 from charaforge.evaluation.prompts import EvalPrompt
 from charaforge.evaluation.results import ArmResult, Measure, PictureScore
 from charaforge.evaluation.standard import Standard
-from charaforge.evaluation.statistics import Interval, mean, share
+from charaforge.evaluation.statistics import Floats, Interval, mean, share, spread
 from charaforge.evaluation.subject import Subject
 
 PREFERRED = ("clip", "dinov2", "siglip")
@@ -154,6 +154,31 @@ def judge_arm(
     )
 
 
+def judge_arms(
+    arms: Sequence[Arm], seen: Mapping[str, Features], sitting: Sitting, yardstick: Yardstick, out: Path
+) -> tuple[dict[str, ArmResult], dict[str, Floats]]:
+    """Score arms whose numbers are published, and tell how they stray with the references.
+
+    Args:
+        arms: How the character was asked for.
+        seen: The pictures of each arm, and of the base with the traits in words ("traits").
+        sitting: As in ``judge_arm``.
+        yardstick: As in ``judge_arm``.
+        out: As in ``judge_arm``.
+
+    Returns:
+        The result of each arm, and its shares of accepts under references drawn again, both by its name.
+    """
+    redrawn = yardstick.standard.redrawn({arm.name: seen[arm.name] for arm in arms})
+    results = {
+        arm.name: judge_arm(
+            arm, seen[arm.name], seen["traits"], sitting, yardstick, out, spread(redrawn[arm.name])
+        )
+        for arm in arms
+    }
+    return results, redrawn
+
+
 def expected_tags(sitting: Sitting, arm: Arm, subject: Subject) -> list[tuple[str, ...]]:
     """Per picture the tags it should show: those of its prompt, and the outfit where the prompt has it."""
     found = []
@@ -212,7 +237,7 @@ def _measures(
 ) -> tuple[Measure, ...]:
     seeds, kind = sitting.seeds, yardstick.encoder
     own = embeddings(seen, kind)
-    spread = (
+    apart = (
         diversity.diversities(own, seeds) if kind else diversity.hash_diversities(seen.hashes[:, 0], seeds)
     )
     return (
@@ -222,7 +247,7 @@ def _measures(
         *_image_similarities(seen, yardstick, seeds),
         _head_similarity(seen, yardstick, seeds),
         *_tag_measures(arm, seen, base, sitting, yardstick),
-        measure(diversity.METRIC.name, spread, 1, "one picture per prompt says nothing of diversity"),
+        measure(diversity.METRIC.name, apart, 1, "one picture per prompt says nothing of diversity"),
         *_copying_measures(own, copied, yardstick, seeds),
         share_measure(corruption.METRIC.name, corruption.corrupted(seen, yardstick.limits), seeds),
     )

@@ -19,6 +19,7 @@ from charaforge.training.dataset import Dataset
 from charaforge.training.precision import dtype_name
 from charaforge.training.randomness import derived_seed
 from charaforge.training.setup import Plan, Prepared
+from charaforge.warehouse.recommended import HINT_KEY, usage_hint
 
 _MODULES = {"lora": "networks.lora", "loha": "lycoris.kohya", "lokr": "lycoris.kohya"}
 _SAME_NAMES = (
@@ -150,7 +151,7 @@ def _about_publishing(config: TrainingConfig, dataset: Dataset) -> dict[str, Any
         "modelspec.license": config.license or None,
         "modelspec.description": config.comment or None,
         "modelspec.tags": ", ".join(tag for tag, _ in tags.most_common(20)) or None,
-        "modelspec.usage_hint": f"write {dataset.character} first" if dataset.character else None,
+        HINT_KEY: usage_hint(dataset.character, None) if dataset.character else None,
         **(times if config.save_times else {}),
     }
 

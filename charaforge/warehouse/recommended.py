@@ -12,6 +12,21 @@ from charaforge.warehouse.registry import Registry
 NUMBERS_KEY = "charaforge.evaluation"
 """Key of a LoRA's header that holds its numbers, as JSON."""
 
+HINT_KEY = "modelspec.usage_hint"
+"""Key of a LoRA's header that says how it is used."""
+
+_WEIGHT = ", weight "
+
+
+def usage_hint(character: str, weight: float | None) -> str:
+    """What a LoRA's header says about its use; of its weight only what was chosen."""
+    return f"write {character} first" + ("" if weight is None else f"{_WEIGHT}{weight:g}")
+
+
+def without_weight(hint: str) -> str:
+    """A hint as it was before a weight was chosen."""
+    return hint.partition(_WEIGHT)[0]
+
 
 def chosen_weight(card: Mapping[str, Any], step: str = "") -> float:
     """The weight that was chosen together with a checkpoint.

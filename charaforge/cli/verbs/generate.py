@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from charaforge.cli.picture_options import add_picture_options, picture_values
@@ -67,15 +68,16 @@ def run(args: argparse.Namespace) -> int:
     warehouse = bootstrap()
     asked = {name: getattr(args, name, None) for name in GenerationRequest.model_fields}
     asked |= picture_values(args)
-    asked["loras"] = [_lora(text, Registry(warehouse)) for text in args.loras or []]
+    registry = Registry(warehouse)
+    asked["loras"] = [_lora(text, registry) for text in args.loras or []]
     told = {name: value for name, value in asked.items() if value is not None}
     return _render(warehouse, parse(GenerationRequest, told, "generate"), args.out)
 
 
-def _lora(text: str, registry: Registry) -> dict[str, object]:
+def _lora(text: str, registry: Registry) -> Mapping[str, object]:
     """A LoRA as told, still unchecked; without a weight, at that which an evaluation chose."""
     told = LoraUse.values(text)
-    return {"weight": recommended_weight(told["name"], registry), **told}
+    return told if "weight" in told else {**told, "weight": recommended_weight(told["name"], registry)}
 
 
 def _render(warehouse: Warehouse, request: GenerationRequest, out: Path | None) -> int:

@@ -11,7 +11,7 @@ from charaforge.diffusion.lora_header import ARCHITECTURES, BASE_VERSIONS, descr
 from charaforge.diffusion.lora_tools.opening import family_of
 from charaforge.diffusion.lora_tools.resize import Resized
 from charaforge.diffusion.lora_updates import DoraLayer, LoraLayer
-from charaforge.warehouse.recommended import NUMBERS_KEY
+from charaforge.warehouse.recommended import HINT_KEY, NUMBERS_KEY, without_weight
 
 _COMMENT = "ss_training_comment"
 _OF_THE_BASE = (
@@ -22,8 +22,6 @@ _OF_THE_BASE = (
     "modelspec.resolution",
     "ss_resolution",
 )
-
-_HINT = "modelspec.usage_hint"
 
 
 def resized_header(metadata: Mapping[str, str], done: Resized) -> dict[str, str]:
@@ -40,8 +38,8 @@ def resized_header(metadata: Mapping[str, str], done: Resized) -> dict[str, str]
     alphas = Counter(u.alpha for u in inner if isinstance(u, LoraLayer) and u.rank == usual)
     alpha = {"ss_network_alpha": f"{next(iter(alphas)):g}"} if alphas else {}
     kept = {key: value for key, value in metadata.items() if key != NUMBERS_KEY}
-    if _HINT in kept:
-        kept[_HINT] = kept[_HINT].partition(", weight ")[0]
+    if HINT_KEY in kept:
+        kept[HINT_KEY] = without_weight(kept[HINT_KEY])
     return {**kept, **changed, **alpha, "ss_network_module": "networks.lora"}
 
 

@@ -19,10 +19,10 @@ _PLAIN = ("prompt", "negative", "width", "height", "steps", "seed", "guidance", 
 
 @dataclass(frozen=True)
 class Choices:
-    """What the page offers; of each LoRA also the weight that an evaluation chose."""
+    """What the page offers."""
 
     models: list[str]
-    loras: dict[str, float]
+    loras: list[str]
     schedulers: list[str]
     default_model: str | None
     default_scheduler: str
@@ -33,7 +33,7 @@ class Choices:
         models = [model.name for model in service.models("base")]
         wanted = default_model()
         chosen = wanted if wanted in models else next(iter(models), None)
-        loras = {lora.name: lora.weight for lora in service.loras()}
+        loras = [lora.name for lora in service.loras()]
         schedulers = [scheduler.name for scheduler in service.schedulers()]
         return cls(models, loras, schedulers, chosen, DEFAULT_SAMPLER)
 

@@ -110,7 +110,7 @@ def _wire(
             choices = Choices.of(service)
             before = _pictures(service)
         return [
-            gr.update(choices=list(choices.loras)),
+            gr.update(choices=choices.loras),
             gr.update(choices=choices.models, value=choices.default_model),
             gr.update(choices=choices.schedulers, value=choices.default_scheduler),
             before,
@@ -132,7 +132,8 @@ def _wire(
         if len(chosen) != 1:
             return gr.skip()
         with connect(request) as service, _told_errors():
-            return Choices.of(service).loras.get(chosen[0], gr.skip())
+            weights = {lora.name: lora.weight for lora in service.loras()}
+        return weights.get(chosen[0], gr.skip())
 
     def halt(request: gr.Request, job_id: str) -> None:
         with connect(request) as service, _told_errors():
